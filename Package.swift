@@ -1,0 +1,86 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+// One settings list and two helpers keep the targets uniform: a library in Sources/, a node family in Nodes/.
+
+let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+let release: [CSetting] = [.unsafeFlags(["-O3"])]
+
+/// A library target in `Sources/`.
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+}
+
+/// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
+func system(_ name: String, pkgConfig: String? = nil, apt: [String]) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt(apt)])
+}
+
+/// A node family: the Swift target `<folder>Node` in `Nodes/<folder>`. It sees NodeKit and libraries, never another node.
+func node(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(
+        name: "\(folder)Node", dependencies: ["NodeKit"] + dependencies, path: "Nodes/\(folder)",
+        exclude: ["README.md"], swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(
+        name: name, dependencies: dependencies, path: "Tests/\(name)", resources: resources,
+        swiftSettings: settings)
+}
+
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+let systemLibraries: [Target] = [
+    system("CLibYAML", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
+    system(
+        "CFFmpeg", pkgConfig: "libavformat libavcodec libswscale libswresample libavutil",
+        apt: ["libavformat-dev", "libavcodec-dev", "libswscale-dev", "libswresample-dev"]),
+    system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
+    system("COneDNN", apt: ["libdnnl-dev"]),
+    system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
+]
+
+let libraries: [Target] = [
+    .target(name: "CKernels", path: "Sources/CKernels", cSettings: release),
+    library("Safetensors"),
+    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    library("Models", ["Tensors"]),
+    library("Media", ["CFFmpeg"]),
+    library("Drawing", ["CCairo"]),
+    library("Perception"),
+    library("NodeKit", ["Safetensors", "CCrypto"]),
+    library("GraphKit", ["NodeKit", "CLibYAML"]),
+    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
+    library("Inspection", ["NodeKit", "Drawing", "Media"]),
+]
+
+let nodes: [Target] = [
+    node("MediaFiles", ["Media"]),
+]
+
+let package = Package(
+    name: "Understudy",
+    products: [
+        .executable(name: "understudy", targets: ["understudy"]),
+        .library(name: "NodeKit", targets: ["NodeKit"]),
+        .library(name: "UnderstudyEngine", targets: ["GraphKit", "Engine", "NodeCatalog"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: systemLibraries + libraries + nodes + [
+        library("NodeCatalog", ["NodeKit"] + nodes.map { .byName(name: $0.name) }),
+        .executableTarget(
+            name: "understudy",
+            dependencies: [
+                "Engine", "NodeCatalog", "Inspection",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
+            ],
+            path: "Sources/understudy", swiftSettings: settings),
+        tests("SafetensorsTests", ["Safetensors"]),
+    ]
+)

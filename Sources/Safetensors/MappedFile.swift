@@ -1,0 +1,66 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// A read-only memory mapping of a whole file.
+///
+/// `@unchecked Sendable`: the mapping is private and read-only, and is unmapped only when the last owner is gone.
+public final class MappedFile: @unchecked Sendable {
+    public let path: String
+    /// The length of the file in bytes at the time it was mapped.
+    public let byteCount: Int
+    private let base: UnsafeMutableRawPointer?
+
+    /// Maps the file.
+    ///
+    /// - Throws: ``SafetensorsError`` with code `inputOutput` when the file cannot be opened, is not a regular file or
+    ///   cannot be mapped.
+    public init(path: String) throws {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw SafetensorsError(
+                .inputOutput, path: path, "cannot open the file: \(String(cString: strerror(errno)))")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw SafetensorsError(.inputOutput, path: path, "is not a regular file")
+        }
+        let count = Int(status.st_size)
+        var mapped: UnsafeMutableRawPointer?
+        if count > 0 {
+            mapped = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0)
+            guard mapped != MAP_FAILED else {
+                throw SafetensorsError(
+                    .inputOutput, path: path,
+                    "cannot map \(count) bytes: \(String(cString: strerror(errno)))")
+            }
+        }
+        self.path = path
+        self.byteCount = count
+        self.base = mapped
+    }
+
+    deinit {
+        if let base { munmap(base, byteCount) }
+    }
+
+    /// The bytes of the file; valid as long as the mapping lives, so keep them inside the closure.
+    public func withBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+        try withExtendedLifetime(self) {
+            try body(UnsafeRawBufferPointer(start: base, count: byteCount))
+        }
+    }
+
+    /// Tells the kernel that a stretch of the file will not be read again soon, so that a long video read frame by
+    /// frame does not stay resident.
+    public func dropResidentPages(_ range: Range<Int>) {
+        guard let base, !range.isEmpty else { return }
+        let page = Int(getpagesize())
+        let start = (range.lowerBound + page - 1) / page * page
+        let end = range.upperBound / page * page
+        if start < end { madvise(base + start, end - start, Int32(MADV_DONTNEED)) }
+    }
+}
