@@ -51,6 +51,7 @@ let libraries: [Target] = [
     library("Drawing", ["CCairo"]),
     library("Perception"),
     library("NodeKit", ["Safetensors", "CCrypto"]),
+    library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
     library("Inspection", ["NodeKit", "Drawing", "Media"]),
@@ -64,7 +65,7 @@ let package = Package(
     name: "Understudy",
     products: [
         .executable(name: "understudy", targets: ["understudy"]),
-        .library(name: "NodeKit", targets: ["NodeKit"]),
+        .library(name: "NodeKit", targets: ["NodeKit", "NodeTesting"]),
         .library(name: "UnderstudyEngine", targets: ["GraphKit", "Engine", "NodeCatalog"]),
     ],
     dependencies: [
@@ -82,5 +83,6 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
     ]
 )
