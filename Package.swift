@@ -49,7 +49,7 @@ let libraries: [Target] = [
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
-    library("Perception"),
+    library("Perception", ["Drawing"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
