@@ -49,7 +49,7 @@ let libraries: [Target] = [
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
-    library("Perception"),
+    library("Perception", ["Drawing"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
@@ -84,5 +84,6 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("DrawingTests", ["Drawing"]),
     ]
 )
