@@ -85,5 +85,6 @@ let package = Package(
         tests("SafetensorsTests", ["Safetensors"]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
+        tests("NetworkTests", ["Models"]),
     ]
 )
