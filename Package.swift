@@ -51,11 +51,12 @@ let libraries: [Target] = [
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
-    library("Perception"),
+    library("Perception", ["Drawing"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
+    library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Media"]),
+    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
 let nodes: [Target] = [
@@ -66,7 +67,7 @@ let package = Package(
     name: "Understudy",
     products: [
         .executable(name: "understudy", targets: ["understudy"]),
-        .library(name: "NodeKit", targets: ["NodeKit"]),
+        .library(name: "NodeKit", targets: ["NodeKit", "NodeTesting"]),
         .library(name: "UnderstudyEngine", targets: ["GraphKit", "Engine", "NodeCatalog"]),
     ],
     dependencies: [
@@ -85,5 +86,8 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("DrawingTests", ["Drawing"]),
+        tests("NetworkTests", ["Models"]),
     ]
 )
