@@ -59,6 +59,8 @@ let libraries: [Target] = [
 
 let nodes: [Target] = [
     node("MediaFiles", ["Media"]),
+    node("Metrics"),
+    node("TensorFiles", ["Safetensors"]),
 ]
 
 let package = Package(
@@ -85,6 +87,7 @@ let package = Package(
         tests("SafetensorsTests", ["Safetensors"]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
+        tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
     ]
 )
