@@ -82,5 +82,6 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("GraphKitTests", ["GraphKit"]),
     ]
 )
