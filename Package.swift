@@ -89,5 +89,6 @@ let package = Package(
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
+        tests("GraphKitTests", ["GraphKit"]),
     ]
 )
