@@ -86,5 +86,6 @@ let package = Package(
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("NetworkTests", ["Models"]),
+        tests("MediaTests", ["Media"]),
     ]
 )
