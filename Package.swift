@@ -90,5 +90,6 @@ let package = Package(
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
+        tests("MediaTests", ["Media"]),
     ]
 )
