@@ -43,9 +43,11 @@ let systemLibraries: [Target] = [
 ]
 
 let libraries: [Target] = [
-    .target(name: "CKernels", path: "Sources/CKernels", cSettings: release),
+    .target(
+        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels", cSettings: release,
+        linkerSettings: [.linkedLibrary("dnnl")]),
     library("Safetensors"),
-    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
@@ -85,6 +87,7 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
