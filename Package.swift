@@ -56,7 +56,7 @@ let libraries: [Target] = [
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
 ]
 
 let nodes: [Target] = [
