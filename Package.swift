@@ -88,6 +88,7 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
