@@ -43,28 +43,33 @@ let systemLibraries: [Target] = [
 ]
 
 let libraries: [Target] = [
-    .target(name: "CKernels", path: "Sources/CKernels", cSettings: release),
+    .target(
+        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels", cSettings: release,
+        linkerSettings: [.linkedLibrary("dnnl")]),
     library("Safetensors"),
-    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS", "COneDNN"]),
+    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
+    library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Media"]),
+    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
 let nodes: [Target] = [
     node("MediaFiles", ["Media"]),
+    node("Metrics"),
+    node("TensorFiles", ["Safetensors"]),
 ]
 
 let package = Package(
     name: "Understudy",
     products: [
         .executable(name: "understudy", targets: ["understudy"]),
-        .library(name: "NodeKit", targets: ["NodeKit"]),
+        .library(name: "NodeKit", targets: ["NodeKit", "NodeTesting"]),
         .library(name: "UnderstudyEngine", targets: ["GraphKit", "Engine", "NodeCatalog"]),
     ],
     dependencies: [
@@ -82,6 +87,12 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
+        tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
+        tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
+        tests("NetworkTests", ["Models"]),
+        tests("GraphKitTests", ["GraphKit"]),
+        tests("MediaTests", ["Media"]),
     ]
 )

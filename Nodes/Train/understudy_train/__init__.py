@@ -1,0 +1,1 @@
+"""Training of Understudy's own small networks (PyTorch). See Nodes/Train/README.md."""

@@ -1,0 +1,57 @@
+// One body, several instruction sets: KERNEL(name, (parameters), (arguments)) { body } defines us_name, which runs the
+// body compiled for the best set that the machine has.
+#pragma once
+#include <math.h>
+#include <string.h>
+
+#include "include/CKernels.h"
+
+#define US_INLINE static inline __attribute__((always_inline))
+
+enum us_level { US_PORTABLE, US_AVX2, US_AVX512 };
+enum us_level us_level(void);
+
+#if defined(__x86_64__)
+#define KERNEL(name, parameters, arguments)                                                                     \
+    US_INLINE void name##_body parameters;                                                                      \
+    static void name##_portable parameters { name##_body arguments; }                                           \
+    __attribute__((target("avx2,fma"))) static void name##_avx2 parameters { name##_body arguments; }           \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-256-bit"))) static void           \
+        name##_avx512 parameters {                                                                              \
+        name##_body arguments;                                                                                  \
+    }                                                                                                           \
+    void us_##name parameters {                                                                                 \
+        switch (us_level()) {                                                                                   \
+        case US_AVX512: name##_avx512 arguments; break;                                                         \
+        case US_AVX2: name##_avx2 arguments; break;                                                             \
+        default: name##_portable arguments;                                                                     \
+        }                                                                                                       \
+    }                                                                                                           \
+    US_INLINE void name##_body parameters
+#else
+#define KERNEL(name, parameters, arguments)                                                                     \
+    US_INLINE void name##_body parameters;                                                                      \
+    void us_##name parameters { name##_body arguments; }                                                        \
+    US_INLINE void name##_body parameters
+#endif
+
+/// e^x to about one unit in the last place; NaN stays NaN, both ends saturate at finite values.
+US_INLINE float us_expf(float x) {
+    const float magic = 12582912.0f;  // 1.5·2²³: adding it rounds to an integer
+    x = x < -87.3f ? -87.3f : x;
+    x = x > 88.3f ? 88.3f : x;
+    float n = (x * 1.44269504088896341f + magic) - magic;
+    float r = x - n * 0.693359375f;
+    r = r + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    int32_t bits = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}

@@ -1,0 +1,118 @@
+import Drawing
+import Foundation
+import NodeKit
+import Perception
+
+extension Inspection {
+    static func pose(_ pose: PoseTrack, backdrop: Video?) throws -> Inspection {
+        let joints = PoseTrack.jointCount
+        func seen(_ range: Range<Int>) -> String {
+            let part = (0..<pose.count).flatMap { frame in range.map { pose.confidence[frame * joints + $0] } }
+            let count = part.count { $0 >= 0.5 }
+            return "\(part.isEmpty ? 0 : 100 * count / part.count) % of joints"
+        }
+        let filled = pose.filled.count { $0 != 0 }
+        let facts =
+            timeFacts(pose.timeline) + [
+                Fact("measured in", "\(pose.width) × \(pose.height) pixels"), Fact("body seen", seen(0..<33)),
+                Fact("left hand seen", seen(33..<54)), Fact("right hand seen", seen(54..<75)),
+                Fact("filled", "\(filled) of \(pose.filled.count) joints"),
+                Fact("confidence", range(pose.confidence)), Fact("positions", range(pose.positions, unit: "m")),
+            ]
+        let drawing = SkeletonDrawing(confidenceThreshold: 0.3, drawsHead: true)
+        let sheet = try overlay(pose.timeline, width: pose.width, height: pose.height, backdrop: backdrop) { frame, canvas in
+            drawing.draw(
+                keypoints: Array(pose.keypoints[(frame * joints * 2)..<((frame + 1) * joints * 2)]),
+                depth: (0..<joints).map { pose.positions[(frame * joints + $0) * 3 + 2] },
+                confidence: Array(pose.confidence[(frame * joints)..<((frame + 1) * joints)]), on: canvas)
+        }
+        return Inspection(facts: facts, preview: sheet)
+    }
+
+    static func head(_ head: HeadTrack, backdrop: Video?) throws -> Inspection {
+        // Rotation columns are the head's axes in camera space; yaw, pitch and roll of the axis that leaves the face.
+        func angle(_ frame: Int, _ f: (ArraySlice<Float>) -> Float) -> Float {
+            f(head.rotation[(frame * 9)..<(frame * 9 + 9)]) * 180 / .pi
+        }
+        let frames = 0..<head.count
+        let yaw = frames.map { angle($0) { r in atan2(r[r.startIndex + 2], r[r.startIndex + 8]) } }
+        let pitch = frames.map { angle($0) { r in asin(max(-1, min(1, -r[r.startIndex + 5]))) } }
+        let roll = frames.map { angle($0) { r in atan2(r[r.startIndex + 3], r[r.startIndex]) } }
+        let plot = Plot(
+            title: "head", xLabel: "seconds", x: frames.map { head.timeline.seconds($0) },
+            panels: [
+                .init(label: "angle, degrees", curves: [("yaw", yaw), ("pitch", pitch), ("roll", roll)]),
+                .init(label: "radius, pixels", curves: [("radius", head.radius)]),
+                .init(label: "confidence", curves: [("confidence", head.confidence)]),
+            ])
+        let sheet = try overlay(head.timeline, width: head.width, height: head.height, backdrop: backdrop) { frame, canvas in
+            let center = Point(Double(head.center[frame * 2]), Double(head.center[frame * 2 + 1]))
+            let radius = Double(head.radius[frame])
+            let line = max(1.5, radius / 20)
+            canvas.stroke(.circle(center: center, radius: radius), Color(1, 0.85, 0.1), width: line)
+            let r = (0..<9).map { Double(head.rotation[frame * 9 + $0]) }
+            for (axis, color) in [Color(1, 0.3, 0.3), Color(0.3, 1, 0.3), Color(0.4, 0.6, 1)].enumerated() {
+                canvas.line(from: center, to: center + Point(r[axis], r[3 + axis]) * radius, color, width: line)
+            }
+        }
+        return Inspection(
+            facts: timeFacts(head.timeline) + [
+                Fact("yaw", range(yaw, unit: "degrees")), Fact("pitch", range(pitch, unit: "degrees")),
+                Fact("roll", range(roll, unit: "degrees")), Fact("radius", range(head.radius, unit: "pixels")),
+                Fact("found", "\(head.confidence.count { $0 >= 0.5 }) of \(head.count) frames"),
+            ],
+            preview: try stack([sheet, try plot.draw()]))
+    }
+
+    static func faces(_ faces: FaceTrack, backdrop: Video?) throws -> Inspection {
+        let sheet = try overlay(faces.timeline, width: faces.width, height: faces.height, backdrop: backdrop) { frame, canvas in
+            guard faces.confidence[frame] > 0 else { return }
+            let box = faces.boxes[(frame * 4)..<(frame * 4 + 4)].map(Double.init)
+            let line = max(1, box[2] / 80)
+            let corners = [Point(box[0], box[1]), Point(box[0] + box[2], box[1]), Point(box[0] + box[2], box[1] + box[3]), Point(box[0], box[1] + box[3])]
+            canvas.stroke(Path(points: corners, closed: true), Color(1, 0.85, 0.1), width: line)
+            for landmark in 0..<faces.landmarkCount {
+                let base = (frame * faces.landmarkCount + landmark) * 3
+                let point = Point(Double(faces.landmarks[base]), Double(faces.landmarks[base + 1]))
+                canvas.fill(.circle(center: point, radius: line), Color(0.3, 1, 0.5))
+            }
+        }
+        return Inspection(
+            facts: timeFacts(faces.timeline) + [
+                Fact("landmarks", "\(faces.landmarkCount), set '\(faces.landmarkSet)'"),
+                Fact("found", "\(faces.confidence.count { $0 >= 0.5 }) of \(faces.count) frames"),
+                Fact("box width", range((0..<faces.count).map { faces.boxes[$0 * 4 + 2] }, unit: "pixels")),
+            ],
+            preview: sheet)
+    }
+
+    /// A contact sheet of the frames a track was measured in (or of black ones) with something drawn on each.
+    private static func overlay(
+        _ timeline: Timeline, width: Int, height: Int, backdrop: Video?, _ body: (Int, Canvas) throws -> Void
+    ) throws -> Canvas {
+        guard (1...16_384).contains(width), (1...16_384).contains(height) else {
+            throw NodeError("a track measured in a picture of \(width) × \(height) pixels")
+        }
+        return try ContactSheet(count: timeline.count, width: width, height: height).draw(times: timeline) { frame in
+            let canvas = try Canvas(width: width, height: height, background: .black)
+            if let backdrop, frame < backdrop.count {
+                let picture = try Canvas(width: backdrop.width, height: backdrop.height, rgb: backdrop.frame(frame))
+                canvas.draw(picture, in: Rect(x: 0, y: 0, width: Double(width), height: Double(height)), alpha: 0.75)
+            }
+            try body(frame, canvas)
+            return canvas
+        }
+    }
+
+    /// Canvases below each other.
+    static func stack(_ canvases: [Canvas]) throws -> Canvas {
+        let width = canvases.map(\.width).max() ?? 1
+        let result = try Canvas(width: width, height: canvases.reduce(0) { $0 + $1.height }, background: .white)
+        var y = 0
+        for canvas in canvases {
+            result.draw(canvas, in: Rect(x: 0, y: Double(y), width: Double(canvas.width), height: Double(canvas.height)), filter: .nearest)
+            y += canvas.height
+        }
+        return result
+    }
+}

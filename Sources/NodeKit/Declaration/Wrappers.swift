@@ -1,0 +1,113 @@
+/// The place behind a wrapper, shared by all copies of the node value that holds it.
+///
+/// `@unchecked Sendable`: it is written once, by the binder, before the node's `run` begins, and only read from then on.
+final class BoundValue<T>: @unchecked Sendable {
+    var value: T?
+}
+
+/// Declares an input port.
+@propertyWrapper
+public struct Input<Value: PortInput>: Sendable {
+    let help: String
+    let bound = BoundValue<Value>()
+
+    public init(_ help: String) { self.help = help }
+
+    public var wrappedValue: Value {
+        guard let value = bound.value else { preconditionFailure("an input was read before the node was bound") }
+        return value
+    }
+}
+
+/// Declares an output port. `$name` gives the ``OutputPort`` that the node writes to.
+@propertyWrapper
+public struct Output<Value: PortValue>: Sendable {
+    let help: String
+    let bound = BoundValue<OutputPort<Value>>()
+
+    public init(_ help: String) { self.help = help }
+
+    /// Never read by nodes: the declared type of the port.
+    public var wrappedValue: Value {
+        preconditionFailure("an output is written through its `$` projection, not read")
+    }
+
+    public var projectedValue: OutputPort<Value> {
+        guard let value = bound.value else { preconditionFailure("an output was used before the node was bound") }
+        return value
+    }
+}
+
+/// Declares a parameter with its default, range and help.
+@propertyWrapper
+public struct Parameter<Value: ParameterValue>: Sendable {
+    let help: String
+    let name: String?
+    let defaultValue: Value
+    let range: ClosedRange<Double>?
+    let bound = BoundValue<Value>()
+
+    /// - Parameters:
+    ///   - name: The name in graph files where it differs from the property's, for instance `guidance.motion`.
+    ///   - range: Allowed values, inclusive, in the parameter's unit.
+    public init(wrappedValue: Value, _ help: String, name: String? = nil, in range: ClosedRange<Double>? = nil) {
+        self.help = help
+        self.name = name
+        self.defaultValue = wrappedValue
+        self.range = range
+    }
+
+    public var wrappedValue: Value { bound.value ?? defaultValue }
+}
+
+/// A wrapper seen by the binder.
+protocol DeclaredInput {
+    func port(named name: String) -> NodeDescription.Port
+    func bind(_ artifacts: [Artifact]) throws
+}
+
+protocol DeclaredOutput {
+    func port(named name: String) -> NodeDescription.Port
+    func bind(_ name: String, to sink: OutputSink)
+}
+
+protocol DeclaredParameter {
+    func parameter(named name: String) -> NodeDescription.Parameter
+    func bind(_ literal: ParameterLiteral) -> Bool
+    var givenName: String? { get }
+}
+
+extension Input: DeclaredInput {
+    func port(named name: String) -> NodeDescription.Port {
+        .init(name: name, type: Value.inputType, help: help, isOptional: Value.isOptionalInput)
+    }
+
+    func bind(_ artifacts: [Artifact]) throws { bound.value = try Value(artifacts: artifacts) }
+}
+
+extension Output: DeclaredOutput {
+    func port(named name: String) -> NodeDescription.Port {
+        .init(name: name, type: Value.portType, help: help)
+    }
+
+    func bind(_ name: String, to sink: OutputSink) { bound.value = OutputPort(name: name, sink: sink) }
+}
+
+extension Parameter: DeclaredParameter {
+    var givenName: String? { name }
+
+    func parameter(named name: String) -> NodeDescription.Parameter {
+        .init(
+            name: name,
+            schema: .init(
+                Value.parameterKind, isOptional: Value.isOptionalParameter, minimum: range?.lowerBound,
+                maximum: range?.upperBound),
+            defaultValue: defaultValue.literal, help: help)
+    }
+
+    func bind(_ literal: ParameterLiteral) -> Bool {
+        guard let value = Value(literal: literal) else { return false }
+        bound.value = value
+        return true
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import Synchronization
+
+/// Where a running node's outputs go: a folder of temporary files that the engine takes over when the node is done.
+public final class OutputSink: Sendable {
+    /// An output that was written and closed.
+    public struct Written: Sendable, Hashable {
+        public let path: String
+        public let type: PortType
+        public let digest: Digest
+    }
+
+    /// The folder that temporary files are created in.
+    public let folder: String
+    private let syncs: Bool
+    private let written = Mutex<[String: Written]>([:])
+
+    /// - Parameter syncs: Whether files are synced to disk when they are finished.
+    public init(folder: String, syncs: Bool = true) {
+        self.folder = folder
+        self.syncs = syncs
+    }
+
+    public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } }
+
+    /// The outputs written so far, by port.
+    public var results: [String: Written] { written.withLock { $0 } }
+
+    /// The path to write a port's artifact to.
+    public func path(for port: String, extension suffix: String = "safetensors") -> String {
+        "\(folder)/\(port).\(suffix)"
+    }
+
+    /// Begins an artifact for a port.
+    public func makeWriter(_ port: String, type: PortType, headerCapacity: Int = 4096) throws -> ArtifactWriter {
+        try ArtifactWriter(path: path(for: port), type: type, headerCapacity: headerCapacity)
+    }
+
+    /// Finishes an artifact that ``makeWriter(_:type:headerCapacity:)`` began.
+    public func finish(_ port: String, _ writer: ArtifactWriter) throws {
+        let digest = try writer.finish(sync: syncs)
+        written.withLock { $0[port] = Written(path: path(for: port), type: writer.type, digest: digest) }
+    }
+
+    /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
+    public func adopt(_ port: String, path: String, type: PortType) throws {
+        let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
+        if syncs, let handle = FileHandle(forUpdatingAtPath: path) {
+            try handle.synchronize()
+            try handle.close()
+        }
+        written.withLock { $0[port] = Written(path: path, type: type, digest: digest) }
+    }
+}
+
+/// The writing end of an output port: what `$name` of an `@Output` gives.
+public struct OutputPort<Value: PortValue>: Sendable {
+    let name: String
+    let sink: OutputSink
+
+    /// Streams an artifact: the closure begins tensors, appends to them and sets metadata.
+    ///
+    /// - Parameter headerCapacity: Bytes to reserve for the header: raise it when the metadata is long.
+    public func write<R>(headerCapacity: Int = 4096, _ body: (ArtifactWriter) throws -> R) throws -> R {
+        let writer = try sink.makeWriter(name, type: Value.portType, headerCapacity: headerCapacity)
+        let result = try body(writer)
+        try sink.finish(name, writer)
+        return result
+    }
+}
+
+extension OutputPort where Value: WritableValue {
+    /// Writes a value in one piece.
+    public func set(_ value: Value) throws { try write(headerCapacity: 16_384) { try value.write(to: $0) } }
+}
+
+extension OutputPort where Value == File {
+    /// Writes raw bytes to a path with the given extension; the closure creates the file there.
+    ///
+    /// - Parameter suffix: The file name extension, for instance `mp4`.
+    public func write(extension suffix: String, _ body: (_ path: String) throws -> Void) throws {
+        let path = sink.path(for: name, extension: suffix)
+        try body(path)
+        try sink.adopt(name, path: path, type: .file)
+    }
+}
