@@ -56,11 +56,13 @@ let libraries: [Target] = [
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
 ]
 
 let nodes: [Target] = [
     node("MediaFiles", ["Media"]),
+    node("Metrics"),
+    node("TensorFiles", ["Safetensors"]),
 ]
 
 let package = Package(
@@ -89,6 +91,9 @@ let package = Package(
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
+        tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
+        tests("GraphKitTests", ["GraphKit"]),
+        tests("MediaTests", ["Media"]),
     ]
 )
