@@ -60,9 +60,15 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
+    node("DiTSegment", ["Models", "Tensors"]),
+    node("FaceMotion", ["Models", "Tensors"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
+    node("PoseEncoder", ["Models", "Tensors"]),
+    node("Reference", ["Models", "Tensors"]),
+    node("SkeletonNetwork", ["Models", "Tensors"]),
     node("TensorFiles", ["Safetensors"]),
+    node("VAE", ["Models", "Tensors"]),
 ]
 
 let package = Package(
@@ -93,6 +99,12 @@ let package = Package(
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests(
+            "NetworkNodeTests",
+            [
+                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "NodeKit", "NodeTesting", "Safetensors",
+            ]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
     ]
