@@ -95,5 +95,6 @@ let package = Package(
         tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
+        tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
 )
