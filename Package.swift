@@ -52,6 +52,7 @@ let libraries: [Target] = [
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing"]),
+    library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
@@ -62,6 +63,11 @@ let libraries: [Target] = [
 let nodes: [Target] = [
     node("MediaFiles", ["Media"]),
     node("Metrics"),
+    node("Skeleton", ["Perception", "PerceptionValues"]),
+    node("BoneNormalization", ["Perception", "PerceptionValues"]),
+    node("Head", ["Perception", "PerceptionValues"]),
+    node("PoseMaps", ["Perception", "Drawing"]),
+    node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
 ]
 
