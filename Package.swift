@@ -7,8 +7,9 @@ let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
 let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: settings)
 }
 
 /// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
@@ -55,7 +56,8 @@ let libraries: [Target] = [
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
-    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
+    library(
+        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
     library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
@@ -91,6 +93,7 @@ let package = Package(
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
