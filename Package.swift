@@ -7,8 +7,9 @@ let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
 let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: settings)
 }
 
 /// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
@@ -58,6 +59,9 @@ let libraries: [Target] = [
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
+    library(
+        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
+    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
 let nodes: [Target] = [
@@ -99,6 +103,8 @@ let package = Package(
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
+        tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
