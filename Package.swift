@@ -60,6 +60,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
+    node("Actor", ["Drawing", "Perception", "Safetensors"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("TensorFiles", ["Safetensors"]),
@@ -86,6 +87,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        .executableTarget(
+            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
