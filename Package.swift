@@ -56,7 +56,7 @@ let libraries: [Target] = [
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
 ]
 
 let nodes: [Target] = [
@@ -91,11 +91,13 @@ let package = Package(
             name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
+        tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
 )

@@ -9,6 +9,8 @@ public enum NodeCatalog {
         // Numbers
         NodeDefinition(MetricsCompare.self), NodeDefinition(MetricsDrift.self),
         // In and out
+        NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
+        NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self),
         NodeDefinition(TensorLoad.self), NodeDefinition(TensorSave.self), NodeDefinition(TableSave.self),
     ]
 }
