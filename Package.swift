@@ -65,6 +65,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
+    node("Actor", ["Drawing", "Perception", "Safetensors"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
@@ -96,6 +97,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        .executableTarget(
+            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
