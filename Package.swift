@@ -57,11 +57,9 @@ let libraries: [Target] = [
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
-    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
     library(
         "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
 let nodes: [Target] = [
@@ -106,8 +104,6 @@ let package = Package(
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
-        tests("EngineTests", ["Engine", "NodeTesting"]),
-        tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),

@@ -1,16 +1,26 @@
+import BoneNormalizationNode
+import FaceCropNode
+import HeadNode
 import MediaFilesNode
 import MetricsNode
 import NodeKit
+import PoseMapsNode
+import SkeletonNode
 import TensorFilesNode
 
 /// All node types compiled into the program: the only place that lists them.
 public enum NodeCatalog {
     public static let definitions: [NodeDefinition] = [
+        // Media in and out
+        NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
+        NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self),
+        // Body, head, face
+        NodeDefinition(SkeletonSmooth.self), NodeDefinition(BoneNormalize.self), NodeDefinition(HeadTracker.self),
+        NodeDefinition(HeadSphere.self), NodeDefinition(PoseMaps.self), NodeDefinition(PoseOverlay.self),
+        NodeDefinition(FaceCrop.self),
         // Numbers
         NodeDefinition(MetricsCompare.self), NodeDefinition(MetricsDrift.self),
         // In and out
-        NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
-        NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self),
         NodeDefinition(TensorLoad.self), NodeDefinition(TensorSave.self), NodeDefinition(TableSave.self),
     ]
 }

@@ -9,7 +9,7 @@ struct Report: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Writes a self-contained HTML page about a run: graph, timings, previews, films.")
 
-    @Option(help: "The run's number; the latest if missing.") var run: Int64?
+    @Option(name: .customLong("run"), help: "The run's number; the latest if missing.") var number: Int64?
     @Option(name: .shortAndLong, help: "The page to write.", completion: .file(extensions: ["html"])) var out = "out/report.html"
     @OptionGroup var nodes: NodeOptions
     @OptionGroup var store: StoreOptions
@@ -20,8 +20,8 @@ struct Report: ParsableCommand {
     func run() throws {
         let store = try self.store.open()
         let journal = Journal(store: store)
-        guard let run = try self.run.map({ try journal.run($0) }) ?? journal.runs(limit: 1).first else {
-            throw Failure.usage("error: there is no \(self.run.map { "run \($0)" } ?? "run yet"); 'understudy runs' lists them")
+        guard let run = try number.map({ try journal.run($0) }) ?? journal.runs(limit: 1).first else {
+            throw Failure.usage("error: there is no \(number.map { "run \($0)" } ?? "run yet"); 'understudy runs' lists them")
         }
         let entries = try journal.entries(of: run.id)
         var films: [(name: String, bytes: Data)] = []

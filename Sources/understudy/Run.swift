@@ -21,7 +21,7 @@ struct Run: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Prints errors only.") var quiet = false
 
     func run() throws {
-        let catalogue = try nodes.catalogue(environments: store)
+        let catalogue = try nodes.catalogue()
         let graph = try self.graph.load(catalogue: catalogue)
         let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
         var options = try execution.runOptions(for: graph)
@@ -34,7 +34,7 @@ struct Run: ParsableCommand {
         let cancellation = Cancellation()
         let signals = Self.cancelOnSignals(cancellation)
         defer { signals.forEach { $0.cancel() } }
-        let printer: any RunPrinter = json ? JSONPrinter() : quiet ? QuietPrinter() : ProgressPrinter()
+        let printer: any RunPrinter = if json { JSONPrinter() } else if quiet { QuietPrinter() } else { ProgressPrinter() }
         let summary = try engine.run(graph, options: options, cancellation: cancellation) { printer.handle($0) }
         printer.finish()
         switch summary.status {

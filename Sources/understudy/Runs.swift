@@ -24,14 +24,14 @@ struct Runs: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Shows what a run did, instance by instance.")
-        @Argument(help: "The run's number.") var run: Int64
+        @Argument(help: "The run's number.") var number: Int64
         @OptionGroup var store: StoreOptions
 
         func run() throws {
             let journal = Journal(store: try store.open())
-            guard try journal.run(run) != nil else { throw Failure.usage("error: there is no run \(run); 'understudy runs' lists them") }
+            guard try journal.run(number) != nil else { throw Failure.usage("error: there is no run \(number); 'understudy runs' lists them") }
             var table = TextTable()
-            for entry in try journal.entries(of: run) {
+            for entry in try journal.entries(of: number) {
                 let outputs = entry.outputs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.digest.short) \(byteText(Int($0.value.bytes)))" }
                 table.add(entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", entry.error ?? outputs.joined(separator: ", "))
             }
