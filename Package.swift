@@ -84,6 +84,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        .executableTarget(
+            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
