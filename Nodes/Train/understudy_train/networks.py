@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .block_vae import BlockVAE
 from .layers import Attention, CausalConv3d, ChannelNorm, ResidualConv, rotary_table, timestep_embedding
 
 
@@ -361,7 +362,7 @@ class KeypointNet(nn.Module):
                 "visibility": self.to_visibility(pooled), "head": self.to_head(pooled)}
 
 
-CLASSES = {k.__name__: k for k in (DreamActorTransformer, PoseEncoder, FaceMotionEncoder, AudioEncoder, KeypointNet)}
+CLASSES = {k.__name__: k for k in (DreamActorTransformer, PoseEncoder, FaceMotionEncoder, AudioEncoder, KeypointNet, BlockVAE)}
 
 
 def build(config):
