@@ -4,7 +4,6 @@ import PackageDescription
 // One settings list and two helpers keep the targets uniform: a library in Sources/, a node family in Nodes/.
 
 let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
-let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
@@ -30,6 +29,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: settings)
 }
 
+/// A program that users do not need: benchmarks, training data.
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let systemLibraries: [Target] = [
@@ -45,7 +49,7 @@ let systemLibraries: [Target] = [
 
 let libraries: [Target] = [
     .target(
-        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels", cSettings: release,
+        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels",
         linkerSettings: [.linkedLibrary("dnnl")]),
     library("Safetensors"),
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
@@ -101,9 +105,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        .executableTarget(
-            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
+        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
+        tool("actor-data", ["ActorNode"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
