@@ -53,18 +53,31 @@ let libraries: [Target] = [
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing"]),
+    library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
     library(
         "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
 ]
 
 let nodes: [Target] = [
+    node("Actor", ["Drawing", "Perception", "Safetensors"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
+    node("Skeleton", ["Perception", "PerceptionValues"]),
+    node("BoneNormalization", ["Perception", "PerceptionValues"]),
+    node("Head", ["Perception", "PerceptionValues"]),
+    node("PoseMaps", ["Perception", "Drawing"]),
+    node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
+    node("DiTSegment", ["Models", "Tensors"]),
+    node("FaceMotion", ["Models", "Tensors"]),
+    node("PoseEncoder", ["Models", "Tensors"]),
+    node("Reference", ["Models", "Tensors"]),
+    node("SkeletonNetwork", ["Models", "Tensors"]),
+    node("VAE", ["Models", "Tensors"]),
 ]
 
 let package = Package(
@@ -88,14 +101,24 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        .executableTarget(
+            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
+            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
-        tests("EngineTests", ["Engine", "NodeTesting"]),
-        tests("NetworkTests", ["Models"]),
+        tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests(
+            "NetworkNodeTests",
+            [
+                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "NodeKit", "NodeTesting", "Safetensors",
+            ]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
+        tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
 )

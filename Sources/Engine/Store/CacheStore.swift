@@ -74,7 +74,7 @@ public final class CacheStore: Sendable {
         "\(root)/objects/\(digest.hex.prefix(2))/\(digest.hex).\(suffix)"
     }
 
-    func artifact(_ output: ActionRecord.Output) -> Artifact {
+    public func artifact(_ output: ActionRecord.Output) -> Artifact {
         Artifact(type: PortType(output.type), path: path(of: output.digest, suffix: output.suffix), digest: output.digest)
     }
 
