@@ -67,6 +67,7 @@ public final class VideoReader {
     private var upcoming: Stamped?
     private var isExhausted = false
     private var lastTime: Rational?
+    private var leftOut = 0
     private var slot: Int64 = 0
     private var rendered: (time: Rational, image: RasterImage)?
     private var hasEnded = false
@@ -159,6 +160,7 @@ public final class VideoReader {
     public var warnings: [String] {
         var list: [String] = []
         if decoder.damaged > 0 { list.append("\(path): \(decoder.damaged) damaged packets or frames.") }
+        if leftOut > 0 { list.append("\(path): left out \(leftOut) frames whose time stamps do not move forward.") }
         if let error = decoder.readError { list.append("\(path): reading broke off: \(describe(error)).") }
         if hasEnded, isExhausted, options.end == nil, let claimed = source.duration, let ending,
             ending - file.origin + max(Rational(1, 2), current.duration * Rational(2)) < claimed
@@ -273,7 +275,16 @@ public final class VideoReader {
         while try decoder.next(into: frame.pointer) {
             let stamped = stamp(frame)
             // A stamp that does not move forward comes from a damaged file; showing it would put the film out of step.
-            if let lastTime, stamped.time <= lastTime { continue }
+            if let lastTime, stamped.time <= lastTime {
+                leftOut += 1
+                continue
+            }
+            if let lastTime, stamped.time - lastTime > Rational(3600) {
+                throw MediaError(
+                    .malformed, path: path,
+                    "the time stamps of its picture jump by more than an hour after "
+                        + "\((lastTime - file.origin).doubleValue) s; give 'end' to stop before, or repair it with ffmpeg")
+            }
             lastTime = stamped.time
             upcoming = stamped
             return true
