@@ -1,7 +1,7 @@
 /// Fills short gaps of a pose track and smooths it.
 ///
 /// Works on the whole sequence: a gap needs both its ends, and the filter runs in both directions.
-public struct PoseSmoothing: Sendable {
+public struct JointTrackSmoothing: Sendable {
     /// Joints below this confidence count as not seen.
     public var confidenceThreshold: Float
     /// The longest gap that is filled, seconds. Half of it is held at the ends of a sequence.
@@ -19,7 +19,7 @@ public struct PoseSmoothing: Sendable {
     ///
     /// A hand is carried by its arm: its joints are interpolated and filtered relative to the wrist, and its wrist is
     /// the arm's wrist afterwards.
-    public func applied(to track: PoseTrack) -> PoseTrack {
+    public func applied(to track: JointTrack) -> JointTrack {
         guard track.frameCount > 1 else { return joinWrists(track) }
         var result = track
         let unit = Double(bodyUnit(of: track))
@@ -37,7 +37,7 @@ public struct PoseSmoothing: Sendable {
     }
 
     private func process(
-        _ joint: Int, anchor: (hand: Int, wrist: Int)?, source: PoseTrack, into result: inout PoseTrack, unit: Double
+        _ joint: Int, anchor: (hand: Int, wrist: Int)?, source: JointTrack, into result: inout JointTrack, unit: Double
     ) {
         let frames = source.frameCount
         var values = [[Double]](repeating: [Double](repeating: 0, count: frames), count: 5)
@@ -152,7 +152,7 @@ public struct PoseSmoothing: Sendable {
     }
 
     /// The median shoulder width in pixels: the unit speeds are measured in.
-    private func bodyUnit(of track: PoseTrack) -> Float {
+    private func bodyUnit(of track: JointTrack) -> Float {
         let (left, right) = (Skeleton.Joint.leftShoulder, Skeleton.Joint.rightShoulder)
         let widths = (0..<track.frameCount).compactMap { f -> Float? in
             guard track.isMeasured(f, left, threshold: confidenceThreshold),
@@ -166,7 +166,7 @@ public struct PoseSmoothing: Sendable {
     }
 
     /// Puts the wrist of each seen hand on the wrist of its arm.
-    private func joinWrists(_ track: PoseTrack) -> PoseTrack {
+    private func joinWrists(_ track: JointTrack) -> JointTrack {
         var track = track
         for (hand, wrist) in [
             (Skeleton.leftHand, Skeleton.Joint.leftWrist), (Skeleton.rightHand, Skeleton.Joint.rightWrist),

@@ -1,5 +1,5 @@
 /// A person's joints over a clip, as plain arrays in the order of ``Skeleton``.
-public struct PoseTrack: Sendable, Equatable {
+public struct JointTrack: Sendable, Equatable {
     /// `[frames, 75, 2]` pixels of the canvas, x right, y down.
     public var keypoints: [Float]
     /// `[frames, 75, 3]` metres: x right, y down, z away from the camera, centred on the hips. All zero when the
