@@ -1,7 +1,7 @@
 """A small causal 3D VAE in the layout of Wan 2.2's (`AutoencoderKLWan` with `is_residual`), made to train fast.
 
 diffusers runs that class in chunks with a feature cache. Here the whole clip goes through at once, with the same numbers and the same tensor
-names, so weights pass between the two unchanged (`python -m understudy_train.vae` checks that). Only the residual form is written.
+names, so weights pass between the two unchanged (`python -m understudy_train.wan_vae` checks that). Only the residual form is written.
 """
 import torch
 import torch.nn.functional as F
