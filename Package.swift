@@ -39,6 +39,7 @@ let systemLibraries: [Target] = [
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
@@ -51,7 +52,7 @@ let libraries: [Target] = [
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
-    library("Perception", ["Drawing"]),
+    library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
@@ -97,6 +98,12 @@ let package = Package(
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
+        tests(
+            "PerceptionTests",
+            [
+                "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
+                "HeadNode", "PoseMapsNode", "FaceCropNode",
+            ]),
         tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
