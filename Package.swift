@@ -44,6 +44,7 @@ let systemLibraries: [Target] = [
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
@@ -56,7 +57,7 @@ let libraries: [Target] = [
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
     library("Drawing", ["CCairo"]),
-    library("Perception", ["Drawing"]),
+    library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
@@ -124,6 +125,13 @@ let package = Package(
                 "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
                 "NodeKit", "NodeTesting", "Safetensors",
             ]),
+        tests(
+            "PerceptionTests",
+            [
+                "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
+                "HeadNode", "PoseMapsNode", "FaceCropNode",
+            ]),
+        tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
