@@ -50,6 +50,7 @@ let libraries: [Target] = [
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
+    .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
@@ -60,7 +61,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
-    node("Actor", ["Drawing", "Perception", "Safetensors"]),
+    node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("TensorFiles", ["Safetensors"]),
@@ -93,6 +94,7 @@ let package = Package(
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models"]),

@@ -1,3 +1,4 @@
+import ActorNode
 import MediaFilesNode
 import MetricsNode
 import NodeKit
@@ -8,6 +9,8 @@ public enum NodeCatalog {
     public static let definitions: [NodeDefinition] = [
         // Numbers
         NodeDefinition(MetricsCompare.self), NodeDefinition(MetricsDrift.self),
+        // Made-up actors
+        NodeDefinition(ActorClip.self), NodeDefinition(ActorDataset.self),
         // In and out
         NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
         NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self),
