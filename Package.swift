@@ -56,6 +56,7 @@ let libraries: [Target] = [
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
+    .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
@@ -68,7 +69,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
-    node("Actor", ["Drawing", "Perception", "Safetensors"]),
+    node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
@@ -108,14 +109,11 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
         tool("actor-data", ["ActorNode"], path: "Sources/actor-data"),
-        .executableTarget(
-            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
-        .executableTarget(
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
@@ -131,8 +129,8 @@ let package = Package(
                 "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
             ]),
-        tests("NetworkTests", ["Models"]),
         tests("GraphKitTests", ["GraphKit"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
