@@ -125,6 +125,7 @@ let package = Package(
                 "NodeKit", "NodeTesting", "Safetensors",
             ]),
         tests("GraphKitTests", ["GraphKit"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
