@@ -44,6 +44,7 @@ let systemLibraries: [Target] = [
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
@@ -55,8 +56,9 @@ let libraries: [Target] = [
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
+    .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
-    library("Perception", ["Drawing"]),
+    library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
@@ -67,7 +69,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
-    node("Actor", ["Drawing", "Perception", "Safetensors"]),
+    node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
@@ -107,14 +109,11 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
         tool("actor-data", ["ActorNode"], path: "Sources/actor-data"),
-        .executableTarget(
-            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
-        .executableTarget(
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
@@ -123,6 +122,12 @@ let package = Package(
             [
                 "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
                 "NodeKit", "NodeTesting", "Safetensors",
+            ]),
+        tests(
+            "PerceptionTests",
+            [
+                "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
+                "HeadNode", "PoseMapsNode", "FaceCropNode",
             ]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("EngineTests", ["Engine", "NodeTesting"]),
