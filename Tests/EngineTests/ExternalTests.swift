@@ -126,6 +126,31 @@ import Testing
         #expect(!isAlive)
     }
 
+    /// Needs a package index: set UNDERSTUDY_TEST_PIP to run it.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["UNDERSTUDY_TEST_PIP"] != nil))
+    func makesAnEnvironmentOnce() throws {
+        let shop = try workshop()
+        let path = "\(shop.folder)/nodes/double/node.yaml"
+        let manifest = try String(contentsOfFile: path, encoding: .utf8)
+        try shop.write("nodes/double/node.yaml", manifest + "\npython: { version: \">=3.9\", no_deps: [attrs==25.3.0] }\n")
+        let program = try String(contentsOfFile: "\(shop.folder)/nodes/double/double.py", encoding: .utf8)
+        try shop.write("nodes/double/double.py", "import attrs\n" + program)
+        let (engine, view) = try engine(shop)
+        let made = Locked(0)
+        for value in [21, 22] {
+            let summary = try engine.run(try view.graph(text, set: ["one.with.value=\(value)"])) { event in
+                if case .log(_, "the Python environment is ready") = event { made.withLock { $0 += 1 } }
+            }
+            #expect(summary.status == .done, "\(summary.failures)")
+        }
+        #expect(made.withLock { $0 } == 1)
+        let missing = manifest + "\npython: { requirements: [no-such-package-of-understudy==1.0] }\n"
+        try shop.write("nodes/double/node.yaml", missing)
+        let (broken, other) = try self.engine(shop)
+        let failure = try #require(try broken.run(try other.graph(text)).failures.first)
+        #expect(failure.message.contains("pip install") && failure.message.contains("no-such-package-of-understudy"))
+    }
+
     @Test func manifestErrorsHavePlaces() throws {
         let shop = try Workshop()
         try shop.write("node.yaml", "type: t.x\nversion: 1\nsummary: x\noutputs: { out: { type: pictur } }\ncommand: [x]\n")

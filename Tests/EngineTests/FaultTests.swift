@@ -92,6 +92,34 @@ import Testing
         #expect(try shop.engine().store.verify().isClean)
     }
 
+    /// Kills at many instants; what is left always runs on to the bytes of an undisturbed run.
+    @Test func killsAtAnyInstantLoseNothing() async throws {
+        let lines = (0..<12).map { index in
+            index == 0 ? "  n0: { type: t.constant }" : "  n\(index): { type: t.add, in: { a: n\(index - 1).out }, with: { bias: \(index) } }"
+        }
+        let text = "nodes:\n" + lines.joined(separator: "\n")
+        let undisturbed = try Workshop()
+        _ = try undisturbed.run(text)
+        let shop = try Workshop()
+        for delay in [2, 8, 20, 40, 80] {
+            let folder = shop.folder
+            _ = try? await #require(processExitsWith: .failure) { [folder = folder as String, text = text as String, delay = delay as Int] in
+                let shop = try Workshop(borrowed: folder)
+                Thread.detachNewThread {
+                    usleep(UInt32(delay) * 1000)
+                    kill(getpid(), SIGKILL)
+                }
+                _ = try shop.run(text)
+                kill(getpid(), SIGKILL)
+            }
+        }
+        #expect(try shop.engine().store.verify().isClean)
+        _ = try shop.run(text)
+        #expect(try shop.engine().store.verify().isClean)
+        func digests(_ shop: Workshop) throws -> Set<String> { Set(try shop.engine().store.list().map(\.digest.hex)) }
+        #expect(try digests(shop) == digests(undisturbed))
+    }
+
     @Test func twoRunsComputeAKeyOnce() async throws {
         let text = "nodes:\n  slow: { type: t.slow, with: { seed: 77 } }"
         let shop = try Workshop()

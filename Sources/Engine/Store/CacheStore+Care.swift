@@ -123,14 +123,15 @@ extension CacheStore {
                 protected += 1
             }
         }
-        removeOldCheckpoints()
+        removeOld("checkpoints", days: 14)
+        removeOld("logs", days: 60)
         return CollectionReport(removed: removed, freedBytes: freed, keptBytes: total, protected: protected)
     }
 
-    /// Checkpoints of work that nobody went on with for two weeks.
-    private func removeOldCheckpoints() {
-        let folder = "\(root)/checkpoints"
-        let limit = Date().addingTimeInterval(-14 * 86_400)
+    /// Removes what nobody touched for long: checkpoints that nobody went on from, logs.
+    private func removeOld(_ name: String, days: Double) {
+        let folder = "\(root)/\(name)"
+        let limit = Date().addingTimeInterval(-days * 86_400)
         for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
             let path = "\(folder)/\(name)"
             let changed = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
