@@ -7,8 +7,9 @@ let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
 let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: settings)
 }
 
 /// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
@@ -57,11 +58,13 @@ let libraries: [Target] = [
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
-    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
+    library(
+        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
 ]
 
 let nodes: [Target] = [
+    node("Actor", ["Drawing", "Perception", "Safetensors"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
@@ -70,6 +73,12 @@ let nodes: [Target] = [
     node("PoseMaps", ["Perception", "Drawing"]),
     node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
+    node("DiTSegment", ["Models", "Tensors"]),
+    node("FaceMotion", ["Models", "Tensors"]),
+    node("PoseEncoder", ["Models", "Tensors"]),
+    node("Reference", ["Models", "Tensors"]),
+    node("SkeletonNetwork", ["Models", "Tensors"]),
+    node("VAE", ["Models", "Tensors"]),
 ]
 
 let package = Package(
@@ -93,8 +102,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        .executableTarget(
+            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
+        .executableTarget(
+            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
@@ -104,8 +118,15 @@ let package = Package(
                 "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
             ]),
-        tests("NetworkTests", ["Models"]),
+        tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests(
+            "NetworkNodeTests",
+            [
+                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "NodeKit", "NodeTesting", "Safetensors",
+            ]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
+        tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
 )

@@ -102,12 +102,14 @@ public final class VideoReader {
         current = Stamped(frame: try Frame(path: path), time: .zero, duration: .zero)
 
         let fallback = source.frameRate.map(\.reciprocal) ?? Rational(1, 25)
-        guard try Self.findStart(decoder, current.frame, zero, fallback, &current.time, &current.duration) else {
+        guard let (time, duration) = try Self.findStart(decoder, current.frame.pointer, zero, fallback) else {
             let cause = decoder.readError.map { " (\(describe($0)))" } ?? ""
             throw MediaError(
                 .malformed, path: path, "not one frame could be decoded\(cause); the file is damaged or cut short")
         }
-        lastTime = current.time
+        current.time = time
+        current.duration = duration
+        lastTime = time
         let shape = current.frame.pointer.pointee
         let aspect = Rational(av_guess_sample_aspect_ratio(file.context, decoder.stream, current.frame.pointer))
         let placement = Placement(
@@ -272,12 +274,26 @@ public final class VideoReader {
             return true
         }
         isExhausted = true
+        if let end = declaredEnd, end > current.time, end - current.time <= max(current.duration, averageDuration) * Rational(2) {
+            current.duration = end - current.time
+        }
         return false
     }
 
+    private var averageDuration: Rational { source.frameRate.map(\.reciprocal) ?? Rational(1, 25) }
+
+    /// Where an MP4 says its picture ends. Its packets' durations are distances in decoding order, which for frames at
+    /// uneven distances say nothing of the last one's length.
+    private var declaredEnd: Rational? {
+        let stream = decoder.stream.pointee
+        guard file.formatName.hasPrefix("mov"), stream.start_time != cff_no_pts, stream.duration != cff_no_pts,
+            stream.duration > 0
+        else { return nil }
+        return Rational(stream.start_time) * decoder.timeBase + Rational(stream.duration) * decoder.timeBase
+    }
+
     private func stamp(_ frame: Frame) -> Stamped {
-        let fallback = source.frameRate.map(\.reciprocal) ?? Rational(1, 25)
-        let (time, duration) = Self.stamp(frame.pointer, decoder, after: current, fallback)
+        let (time, duration) = Self.stamp(frame.pointer, decoder, after: current, averageDuration)
         return Stamped(frame: frame, time: time, duration: duration)
     }
 
@@ -293,25 +309,21 @@ public final class VideoReader {
 
     /// Decodes the first frame to start from: near `zero` by seeking, where the file allows it, else the very first.
     private static func findStart(
-        _ decoder: StreamDecoder, _ frame: Frame, _ zero: Rational, _ fallback: Rational, _ time: inout Rational,
-        _ duration: inout Rational
-    ) throws -> Bool {
+        _ decoder: StreamDecoder, _ frame: UnsafeMutablePointer<AVFrame>, _ zero: Rational, _ fallback: Rational
+    ) throws -> (Rational, Rational)? {
         // An index may lead to a key frame that is shown only after the instant asked for; then start further back.
         for back in [Int64(0), 2, 10] where zero > Rational(back + 1) {
             guard decoder.seek(to: ((zero - Rational(back)) / decoder.timeBase).floor) else { break }
-            guard try decoder.next(into: frame.pointer), frame.pointer.pointee.best_effort_timestamp != cff_no_pts else {
-                continue
-            }
-            (time, duration) = stamp(frame.pointer, decoder, after: nil, fallback)
-            if time <= zero { return true }
+            guard try decoder.next(into: frame), frame.pointee.best_effort_timestamp != cff_no_pts else { continue }
+            let found = stamp(frame, decoder, after: nil, fallback)
+            if found.0 <= zero { return found }
         }
         if zero > Rational(1) {
             let first = decoder.stream.pointee.start_time
             _ = decoder.seek(to: first == cff_no_pts ? 0 : first)
         }
-        guard try decoder.next(into: frame.pointer) else { return false }
-        (time, duration) = stamp(frame.pointer, decoder, after: nil, fallback)
-        return true
+        guard try decoder.next(into: frame) else { return nil }
+        return stamp(frame, decoder, after: nil, fallback)
     }
 
     /// A time base in which both the stream's ticks and the offset are whole numbers, where 31 bits allow it.

@@ -10,7 +10,7 @@ struct Schema: ParsableCommand {
     @Option(name: .shortAndLong, help: "File to write; standard output if missing.") var out: String?
 
     func run() throws {
-        let text = try GraphSchema.json(for: nodes.catalogue().mapValues(\.description))
+        let text = GraphSchema.json(catalogue: try nodes.catalogue().mapValues(\.description))
         if let out {
             try Data(text.utf8).write(to: URL(filePath: out))
         } else {
