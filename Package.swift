@@ -117,7 +117,7 @@ let package = Package(
             [
                 "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
-            ]),
+            ], resources: [.copy("Fixtures")]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
         tests(
             "NetworkNodeTests",
