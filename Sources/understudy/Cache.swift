@@ -59,11 +59,12 @@ struct Cache: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            let catalogue = try nodes.catalogue()
+            let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
             var check = GraphCheckOptions()
             check.checksFiles = false
             let graph = try self.graph.load(catalogue: catalogue, options: check)
-            let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
+            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
             do {
                 let found = try engine.artifacts(of: RunTarget(target, in: graph), in: graph)
                 guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }

@@ -33,7 +33,6 @@ struct NetworkParityTests {
             let square = expected * expected
             let relative = ((difference * difference).sum() / square.sum()).squareRoot()
             #expect(relative <= tolerance, "\(name): relative L2 error \(relative)", sourceLocation: sourceLocation)
-            print("parity \(file.file.path.split(separator: "/").last ?? "") \(name): \(relative)")
         }
     }
 
@@ -109,11 +108,43 @@ struct NetworkParityTests {
         try fixture.expectEqual(Tensor.stacked(outputs.map(\.head)), "head")
     }
 
-    @Test("a tensor that is missing or superfluous is an error that names it")
+    @Test func blockAutoencoder() throws {
+        let fixture = try Fixture("block_vae")
+        let vae = VideoAutoencoder.block(try BlockVAE(fixture.weights, under: "weight"))
+        let video = try fixture.input("video").squeezed(0)
+        var encoder = vae.encoder()
+        var latents: [Tensor] = []
+        var start = 0
+        while start < video.shape[1] {
+            let end = start + encoder.chunkLength
+            latents.append(encoder.encode(video.sliced(1, start..<end)))
+            start = end
+        }
+        try fixture.expectEqual(Tensor.concatenated(latents, 1), "standardised")
+        let z = try fixture.input("z").squeezed(0)
+        var decoder = vae.decoder()
+        let frames = (0..<z.shape[1]).map { decoder.decode(z.sliced(1, $0..<($0 + 1))) }
+        try fixture.expectEqual(Tensor.concatenated(frames, 1), "from_standardised")
+    }
+
+    @Test("tensors that are missing, superfluous or misshapen are errors that name them")
     func strictLoading() throws {
-        let fixture = try Fixture("pose_encoder")
-        let error = #expect(throws: WeightError.self) { _ = try PoseEncoder(fixture.weights) }
-        #expect(error?.message.contains("'conv_in.weight' is missing") == true)
-        #expect(error?.message.contains("'in.maps' of shape") == true)
+        let file = try Fixture("pose_encoder").file
+        let path = FileManager.default.temporaryDirectory.appending(path: "strict-\(UUID().uuidString).safetensors").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let writer = try SafetensorsWriter(
+            path: path, metadata: ["config": file.metadata["config"] ?? ""], headerCapacity: 16_384)
+        for (name, info) in file.tensors where name.hasPrefix("weight.") && name != "weight.conv_out.bias" {
+            let own = String(name.dropFirst("weight.".count))
+            let shape = own == "conv_in.bias" ? [info.count, 1] : info.shape
+            try writer.write(own, try file.array(name, of: Float.self), shape: shape)
+        }
+        try writer.write("conv_in.scale", [Float(1)], shape: [1])
+        _ = try writer.finish(sync: false)
+        let error = #expect(throws: WeightError.self) { _ = try PoseEncoder(WeightStore(path: path)) }
+        let message = error?.message ?? ""
+        #expect(message.contains("'conv_out.bias' is missing"))
+        #expect(message.contains("'conv_in.scale' of shape [1] is not part of the model"))
+        #expect(message.contains("'conv_in.bias' has shape [6, 1], [6] expected"))
     }
 }
