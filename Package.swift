@@ -128,7 +128,7 @@ let package = Package(
             [
                 "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
-            ]),
+            ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),

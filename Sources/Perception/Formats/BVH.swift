@@ -165,9 +165,9 @@ public enum BVH {
         func unit(_ v: SIMD3<Double>) -> SIMD3<Double> { v / max((v * v).sum().squareRoot(), 1e-9) }
         let across = unit(left - right)
         let up = unit(head - (left + right) / 2)
-        let forward = unit(SIMD3(
+        let back = unit(SIMD3(
             up.y * across.z - up.z * across.y, up.z * across.x - up.x * across.z, up.x * across.y - up.y * across.x))
-        p[0] = head + up * 0.08 - forward * -0.1
+        p[0] = head + up * 0.08 - back * 0.1
         p[7] = head + up * 0.1 + across * 0.075
         p[8] = head + up * 0.1 - across * 0.075
     }
