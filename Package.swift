@@ -103,6 +103,7 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         .executableTarget(
             name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
+        .executableTarget(
             name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
