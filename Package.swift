@@ -109,6 +109,10 @@ let package = Package(
             path: "Sources/understudy", swiftSettings: settings),
         tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
         tool("actor-data", ["ActorNode"], path: "Sources/actor-data"),
+        .executableTarget(
+            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
+        .executableTarget(
+            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),

@@ -6,7 +6,8 @@ import Tensors
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
     public static let version = 1
-    public static let summary = "Generates the latent of one segment by flow matching, going on from where the last one ended."
+    public static let summary =
+        "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
 
     /// How the flow is integrated.
@@ -28,8 +29,10 @@ public struct DiTSegment: Node {
     @Input("The last latent of the segment before; none for the first.") var initial: Latent?
     @Input("The DiT.") var model: ModelFolder
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
-    @Parameter("Integration: euler and dpmpp2m take one pass of the network per step, heun two.") var sampler = Sampler.euler
-    @Parameter("More than 1 spends more steps near the noise; not set: the model's own.", in: 0.01...100) var shift: Double? = nil
+    @Parameter("Integration: euler and dpmpp2m take one pass of the network per step, heun two.")
+    var sampler = Sampler.euler
+    @Parameter("More than 1 spends more steps near the noise; not set: the model's own.", in: 0.01...100)
+    var shift: Double? = nil
     @Parameter("Weight of the reference; 1 turns its guidance off.", name: "guidance.reference", in: 0...20)
     var guidanceReference = 2.5
     @Parameter("Weight of pose and face; 1 turns their guidance off.", name: "guidance.motion", in: 0...20)
@@ -48,16 +51,22 @@ public struct DiTSegment: Node {
     private func generate(with dit: DreamActorTransformer, _ context: NodeContext) throws {
         let c = dit.configuration
         let shape = try check(c)
+        if c.handover == .pixel, initial != nil {
+            context.log(
+                "the model was trained on a hand-over in pixels; this one is in latent space, so joins may show")
+        }
         let (frames, plane) = (shape[1], shape[2] * shape[3])
         let firstFrame = initial?.firstFrame ?? 0
         let poseFeatures = Tensor(pose.grid.values, pose.grid.shape)
         let faceTokens = try faceTokens(c, latentFrames: frames)
-        let references = Tensor(reference.latents, [reference.count, reference.channels, reference.height, reference.width])
+        let references = Tensor(
+            reference.latents, [reference.count, reference.channels, reference.height, reference.width])
 
         // Keys and values of the references: the same at every step.
         let guidance = Guidance(reference: guidanceReference, motion: guidanceMotion)
         let seen = dit.encode(references: references)
-        let unseen = guidance.passes.contains { !$0.pass.seesReference }
+        let unseen =
+            guidance.passes.contains { !$0.pass.seesReference }
             ? dit.encode(references: Tensor(zeros: references.shape)) : nil
 
         // The clean first latent keeps its place through all steps: it has time 0 and no velocity.
@@ -105,9 +114,12 @@ public struct DiTSegment: Node {
             context.progress(state.step, of: steps, "steps")
         }
         guard state.sample.allSatisfy(\.isFinite) else {
-            throw NodeError("the latent is not finite: the model's weights or inputs do not fit these settings (guidance \(guidanceReference), \(guidanceMotion))")
+            throw NodeError(
+                "the latent is not finite: the model's weights or inputs do not fit these settings (guidance \(guidanceReference), \(guidanceMotion))"
+            )
         }
-        let grid = LatentGrid(channels: shape[0], frames: frames, height: shape[2], width: shape[3], values: state.sample)
+        let grid = LatentGrid(
+            channels: shape[0], frames: frames, height: shape[2], width: shape[3], values: state.sample)
         try $latent.set(Latent(grid: grid, firstFrame: firstFrame))
         try $last.set(Latent(grid: grid.slice((frames - 1)..<frames), firstFrame: firstFrame + 4 * (frames - 1)))
     }
@@ -132,23 +144,33 @@ public struct DiTSegment: Node {
     private func check(_ c: DreamActorConfiguration) throws -> [Int] {
         let grid = pose.grid
         guard grid.channels == c.poseChannels else {
-            throw NodeError("pose features of \(grid.channels) channels, the DiT takes \(c.poseChannels); use the pose encoder that it was trained with")
+            throw NodeError(
+                "pose features of \(grid.channels) channels, the DiT takes \(c.poseChannels); use the pose encoder that it was trained with"
+            )
         }
         guard reference.channels == c.inChannels else {
-            throw NodeError("reference latents of \(reference.channels) channels, the DiT takes \(c.inChannels); use the autoencoder that it was trained with")
+            throw NodeError(
+                "reference latents of \(reference.channels) channels, the DiT takes \(c.inChannels); use the autoencoder that it was trained with"
+            )
         }
         guard reference.height == grid.height, reference.width == grid.width, reference.count > 0 else {
             throw NodeError(
-                "the reference is \(reference.width * 8)×\(reference.height * 8) pixels, the pose maps \(grid.width * 8)×\(grid.height * 8): load the reference at the maps' size")
+                "the reference is \(reference.width * 8)×\(reference.height * 8) pixels, the pose maps \(grid.width * 8)×\(grid.height * 8): load the reference at the maps' size"
+            )
         }
         guard grid.height % c.patch == 0, grid.width % c.patch == 0 else {
-            throw NodeError("a film of \(grid.width * 8)×\(grid.height * 8): both sides must be multiples of \(8 * c.patch)")
+            throw NodeError(
+                "a film of \(grid.width * 8)×\(grid.height * 8): both sides must be multiples of \(8 * c.patch)")
         }
         if let initial {
             guard initial.grid.shape == [c.inChannels, 1, grid.height, grid.width] else {
-                throw NodeError("the initial latent is \(initial.grid.shape), [\(c.inChannels), 1, \(grid.height), \(grid.width)] expected: wire 'last' of the segment before")
+                throw NodeError(
+                    "the initial latent is \(initial.grid.shape), [\(c.inChannels), 1, \(grid.height), \(grid.width)] expected: wire 'last' of the segment before"
+                )
             }
-            guard initial.firstFrame >= 0 else { throw NodeError("the initial latent lies at frame \(initial.firstFrame)") }
+            guard initial.firstFrame >= 0 else {
+                throw NodeError("the initial latent lies at frame \(initial.firstFrame)")
+            }
         }
         return [c.inChannels, grid.frames, grid.height, grid.width]
     }
@@ -158,11 +180,13 @@ public struct DiTSegment: Node {
         guard let face, c.faceAttention else { return nil }
         let count = face.timeline.count
         guard count > 0, SegmentPlan.latentFrames(count) == latentFrames else {
-            throw NodeError("face motion of \(count) frames for \(latentFrames) latent frames; cut both by the same segment")
+            throw NodeError(
+                "face motion of \(count) frames for \(latentFrames) latent frames; cut both by the same segment")
         }
         guard face.tokenCount == c.faceTokens, face.channels == c.faceDim else {
             throw NodeError(
-                "face motion of \(face.tokenCount) tokens × \(face.channels) channels, the DiT takes \(c.faceTokens) × \(c.faceDim); use the encoder that it was trained with")
+                "face motion of \(face.tokenCount) tokens × \(face.channels) channels, the DiT takes \(c.faceTokens) × \(c.faceDim); use the encoder that it was trained with"
+            )
         }
         let tokens = Tensor(face.tokens, [count, c.faceTokens, c.faceDim])
         return tokens.padded(0, after: 1 + 4 * (latentFrames - 1) - count, .replicated)

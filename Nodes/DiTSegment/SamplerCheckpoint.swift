@@ -19,7 +19,9 @@ enum SamplerCheckpoint {
         let header = magic.count + 24
         guard bytes.count >= header, Array(bytes[..<magic.count]) == magic else { return nil }
         let numbers = bytes.withUnsafeBytes { raw in
-            (0..<3).map { UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: magic.count + 8 * $0, as: UInt64.self)) }
+            (0..<3).map {
+                UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: magic.count + 8 * $0, as: UInt64.self))
+            }
         }
         guard numbers[0] <= UInt64(steps), numbers[1] == UInt64(count), numbers[2] == 0 || numbers[2] == UInt64(count),
             bytes.count == header + 4 * (count + Int(numbers[2]))

@@ -21,7 +21,9 @@ public struct AudioFeaturesNode: Node {
     @Input("The clip whose frames the features go with.") var video: Video
     @Input("A wav2vec 2.0 checkpoint; needed with kind: wav2vec2.") var model: ModelFolder?
     @Parameter("Log-mel bands, or a hidden state of wav2vec 2.0.") var kind = Kind.logMel
-    @Parameter("Log-mel: mel frames of 20 ms around each video frame; even: as many as the audio encoder was trained on.", in: 2...256)
+    @Parameter(
+        "Log-mel: mel frames of 20 ms around each video frame; even: as many as the audio encoder was trained on.",
+        in: 2...256)
     var window = 16
     @Parameter("wav2vec 2.0: which hidden state (0 is the first layer's input); not set: the last.", in: 0...1000)
     var layer: Int? = nil
@@ -37,7 +39,9 @@ public struct AudioFeaturesNode: Node {
         let timeline = video.timeline
         let times = (0..<timeline.count).map { timeline.seconds($0) - audio.start.value }
         if let last = times.last, last > audio.duration + 0.1 {
-            context.log("the sound ends \(((last - audio.duration) * 10).rounded() / 10) s before the last frame: silence from there on")
+            context.log(
+                "the sound ends \(((last - audio.duration) * 10).rounded() / 10) s before the last frame: silence from there on"
+            )
         }
         let result: AudioFeatures
         switch kind {
@@ -52,7 +56,8 @@ public struct AudioFeaturesNode: Node {
             let network = try Wav2Vec2(WeightStore(path: model.path))
             guard network.configuration.hop == 320, (layer ?? 0) <= network.configuration.layers else {
                 throw NodeError(
-                    "'\(model.path)' has \(network.configuration.layers) layers and a hop of \(network.configuration.hop) samples; layer 0…\(network.configuration.layers) and a hop of 320 are needed")
+                    "'\(model.path)' has \(network.configuration.layers) layers and a hop of \(network.configuration.hop) samples; layer 0…\(network.configuration.layers) and a hop of 320 are needed"
+                )
             }
             let reader = SpeechReader(network: network, layer: layer)
             let hidden = try Parallel.$threads.withValue(context.threads) { try reader.read(audio.samples, context) }
@@ -74,7 +79,8 @@ struct SpeechReader {
 
     /// Feature frames `[frames, hidden]` of normalised sound; frame k is centred at sample 320·k + 200.
     func read(_ samples: [Float], _ context: NodeContext) throws -> [Float] {
-        let hop = network.configuration.hop, field = network.configuration.receptiveField
+        let hop = network.configuration.hop
+        let field = network.configuration.receptiveField
         var signal = Wav2Vec2.normalized(samples)
         // A last partial frame, and sound shorter than one frame, are filled with silence.
         let frames = max(1, (signal.count + hop - 1) / hop)
@@ -83,7 +89,8 @@ struct SpeechReader {
         for start in stride(from: 0, to: frames, by: Self.piece) {
             try context.checkCancelled()
             let end = min(start + Self.piece, frames)
-            let first = max(0, start - Self.context), last = min(frames, end + Self.context)
+            let first = max(0, start - Self.context)
+            let last = min(frames, end + Self.context)
             let output = network(Array(signal[(first * hop)..<((last - 1) * hop + field)]))
             let state = layer.map { output.hiddenStates[$0] } ?? output.last
             result += state.sliced(0, (start - first)..<(end - first)).array
@@ -94,11 +101,14 @@ struct SpeechReader {
 
     /// Interpolates between the two feature frames around each time; the outermost are held.
     func onFrames(_ hidden: [Float], times: [Double]) -> [Float] {
-        let width = network.configuration.hiddenSize, count = hidden.count / width
-        let hop = Double(network.configuration.hop), centre = Double(network.configuration.receptiveField) / 2
+        let width = network.configuration.hiddenSize
+        let count = hidden.count / width
+        let hop = Double(network.configuration.hop)
+        let centre = Double(network.configuration.receptiveField) / 2
         return times.flatMap { time -> [Float] in
             let position = max(0, min(Double(count - 1), (time * Double(LogMel.sampleRate) - centre) / hop))
-            let before = Int(position), after = min(before + 1, count - 1)
+            let before = Int(position)
+            let after = min(before + 1, count - 1)
             let mix = Float(position - Double(before))
             return (0..<width).map { hidden[before * width + $0] * (1 - mix) + hidden[after * width + $0] * mix }
         }

@@ -17,10 +17,12 @@ public struct FaceMotionAudio: Node {
 
     public func run(in context: NodeContext) throws {
         let encoder = try AudioEncoder(WeightStore(path: model.path))
-        let c = encoder.configuration, count = features.timeline.count
+        let c = encoder.configuration
+        let count = features.timeline.count
         guard count > 0, features.channels == c.window * c.mels else {
             throw NodeError(
-                "features '\(features.kind)' of \(features.channels) channels for \(count) frames; the encoder takes log-mel \(c.mels)×\(c.window): set window: \(c.window) in audio.features")
+                "features '\(features.kind)' of \(features.channels) channels for \(count) frames; the encoder takes log-mel \(c.mels)×\(c.window): set window: \(c.window) in audio.features"
+            )
         }
         let input = Tensor(features.features, [count, features.channels])
         let tokens = Parallel.$threads.withValue(context.threads) { encoder(input).array }

@@ -18,11 +18,16 @@ public struct FaceMotionVideo: Node {
 
     public func run(in context: NodeContext) throws {
         guard crops.width == crops.height, crops.count > 0 else {
-            throw NodeError("\(crops.count) crops of \(crops.width)×\(crops.height); square crops are needed, as face.crop makes them")
+            throw NodeError(
+                "\(crops.count) crops of \(crops.width)×\(crops.height); square crops are needed, as face.crop makes them"
+            )
         }
         let encoder = try FaceMotionEncoder(WeightStore(path: model.path))
-        let c = encoder.configuration, side = crops.width, count = crops.count
-        let width = c.faceTokens * c.faceDim, batch = 32
+        let c = encoder.configuration
+        let side = crops.width
+        let count = crops.count
+        let width = c.faceTokens * c.faceDim
+        let batch = 32
         var tokens: [Float] = []
         tokens.reserveCapacity(count * width)
         for start in stride(from: 0, to: count, by: batch) {

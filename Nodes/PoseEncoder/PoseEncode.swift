@@ -6,13 +6,15 @@ import Tensors
 public struct PoseEncode: Node {
     public static let type: NodeType = "pose.encode"
     public static let version = 1
-    public static let summary = "Encodes skeleton and head sphere maps into pose features on the latent grid, over the whole clip."
+    public static let summary =
+        "Encodes skeleton and head sphere maps into pose features on the latent grid, over the whole clip."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 
     @Input("Skeleton maps, one per frame.") var skeleton: Maps
     @Input("Head sphere maps, as many and as large.") var sphere: Maps
     @Input("The pose encoder.") var model: ModelFolder
-    @Output("Pose features; where the clip is not 1 + 4k frames long, its last maps are held.") var features: PoseFeatures
+    @Output("Pose features; where the clip is not 1 + 4k frames long, its last maps are held.")
+    var features: PoseFeatures
 
     public init() {}
 
@@ -20,10 +22,12 @@ public struct PoseEncode: Node {
         let (width, height, count) = (skeleton.width, skeleton.height, skeleton.count)
         guard sphere.width == width, sphere.height == height, sphere.count == count, count > 0 else {
             throw NodeError(
-                "\(count) skeleton maps of \(width)×\(height), but \(sphere.count) sphere maps of \(sphere.width)×\(sphere.height); draw both on the same canvas for the same frames")
+                "\(count) skeleton maps of \(width)×\(height), but \(sphere.count) sphere maps of \(sphere.width)×\(sphere.height); draw both on the same canvas for the same frames"
+            )
         }
         guard width % 8 == 0, height % 8 == 0 else {
-            throw NodeError("maps of \(width)×\(height): both sides must be multiples of 8; set 'size' where they are drawn")
+            throw NodeError(
+                "maps of \(width)×\(height): both sides must be multiples of 8; set 'size' where they are drawn")
         }
         let encoder = try PoseEncoder(WeightStore(path: model.path))
         var stream = encoder.stream()

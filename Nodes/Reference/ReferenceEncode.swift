@@ -23,18 +23,23 @@ public struct ReferenceEncode: Node {
         let (width, height) = (image.width, image.height)
         guard width % stride == 0, height % stride == 0 else {
             throw NodeError(
-                "the reference is \(width)×\(height): both sides must be multiples of \(stride); set 'size' or 'align' where it is loaded")
+                "the reference is \(width)×\(height): both sides must be multiples of \(stride); set 'size' or 'align' where it is loaded"
+            )
         }
         var pictures = [("reference", image.pixels)]
         for (index, extra) in (images ?? []).enumerated() {
             guard extra.width == width, extra.height == height else {
-                throw NodeError("picture \(index) of 'images' is \(extra.width)×\(extra.height), the reference \(width)×\(height); load all at one size")
+                throw NodeError(
+                    "picture \(index) of 'images' is \(extra.width)×\(extra.height), the reference \(width)×\(height); load all at one size"
+                )
             }
             pictures.append(("picture \(index + 1)", extra.pixels))
         }
         if let frames {
             guard frames.width == width, frames.height == height else {
-                throw NodeError("frames of \(frames.width)×\(frames.height), but the reference is \(width)×\(height); decode and load at one size")
+                throw NodeError(
+                    "frames of \(frames.width)×\(frames.height), but the reference is \(width)×\(height); decode and load at one size"
+                )
             }
             pictures += (0..<frames.count).map { ("pseudo-reference \($0 + 1)", frames.frame($0)) }
         }

@@ -15,7 +15,8 @@ public struct ReferenceSelect: Node {
     @Input("The clip: the same person as the reference, or a first pass.") var video: Video
     @Input("Its head track; needed with by: yaw.") var head: HeadTrack?
     @Input("Its skeleton; needed with by: pose.") var pose: PoseTrack?
-    @Parameter("By head yaw (smallest, median, largest, …) or by 2D pose (farthest from one another).") var by = Measure.yaw
+    @Parameter("By head yaw (smallest, median, largest, …) or by 2D pose (farthest from one another).")
+    var by = Measure.yaw
     @Parameter("How many frames; with yaw, 3 gives the smallest, the median and the largest.", in: 1...16) var count = 3
     @Parameter("Heads and joints below this confidence are left out.", in: 0...1) var confidence = 0.5
     @Output("The chosen frames, in order of time.") var frames: Video
@@ -70,10 +71,13 @@ public struct ReferenceSelect: Node {
                 return (frame, label)
             }
         case .pose:
-            guard let pose else { throw NodeError("by: pose needs the input 'pose'; wire skeleton.track, or set by: yaw") }
+            guard let pose else {
+                throw NodeError("by: pose needs the input 'pose'; wire skeleton.track, or set by: yaw")
+            }
             try check(pose.count, "pose")
             // The body's 33 joints; hands move too much to tell views apart.
-            let joints = 33, all = PoseTrack.jointCount
+            let joints = 33
+            let all = PoseTrack.jointCount
             let poses = (0..<pose.count).map { frame in
                 (0..<joints).map { joint in
                     let base = (frame * all + joint) * 2

@@ -7,13 +7,15 @@ import Tensors
 public struct SkeletonNetwork: Node {
     public static let type: NodeType = "skeleton.network"
     public static let version = 1
-    public static let summary = "Finds body, hands, face and head of a generated actor by a key point network, without Python."
+    public static let summary =
+        "Finds body, hands, face and head of a generated actor by a key point network, without Python."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)
 
     @Input("The frames to search.") var video: Video?
     @Input("A picture to search, instead of frames.") var image: Image?
     @Input("The key point network.") var model: ModelFolder
-    @Parameter("Radius of the actor's head in metres: sets the scale of the 3D positions.", in: 0.02...0.5) var headRadius = 0.13
+    @Parameter("Radius of the actor's head in metres: sets the scale of the 3D positions.", in: 0.02...0.5)
+    var headRadius = 0.13
     @Output("Joints in pixels and metres; joints that the network does not know have confidence 0.") var pose: PoseTrack
     @Output("Face boxes and landmarks.") var faces: FaceTrack
     @Output("Head rotation, centre and radius.") var head: HeadTrack
@@ -26,7 +28,8 @@ public struct SkeletonNetwork: Node {
         let names = network.configuration.names
         var tracks = Tracks(names: names, metresPerHead: Float(headRadius))
         guard tracks.knowsHips else {
-            throw NodeError("the network '\(model.path)' has no key points 'left_hip' and 'right_hip', which a skeleton hangs on")
+            throw NodeError(
+                "the network '\(model.path)' has no key points 'left_hip' and 'right_hip', which a skeleton hangs on")
         }
         let batch = 32
         for start in stride(from: 0, to: source.count, by: batch) {
@@ -51,7 +54,8 @@ public struct SkeletonNetwork: Node {
                 positions: tracks.positions, confidence: tracks.confidence))
         try $faces.set(
             FaceTrack(
-                timeline: source.timeline, width: width, height: height, landmarkSet: "understudy\(tracks.landmarkCount)",
+                timeline: source.timeline, width: width, height: height,
+                landmarkSet: "understudy\(tracks.landmarkCount)",
                 landmarkCount: tracks.landmarkCount, boxes: tracks.boxes, landmarks: tracks.landmarks,
                 confidence: tracks.faceConfidence))
         try $head.set(

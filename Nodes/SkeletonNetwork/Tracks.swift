@@ -40,7 +40,10 @@ struct Tracks {
         // Weak perspective: the head's known size gives pixels per metre.
         let metresPerPixel = headRadius > 0 ? metresPerHead / headRadius : 0
         let hips = [HolisticNames.leftHip, HolisticNames.rightHip].compactMap { joints[$0] }.map { places[$0] }
-        let hip = (x: hips.map(\.x).reduce(0, +) / Float(max(hips.count, 1)), y: hips.map(\.y).reduce(0, +) / Float(max(hips.count, 1)))
+        let hip = (
+            x: hips.map(\.x).reduce(0, +) / Float(max(hips.count, 1)),
+            y: hips.map(\.y).reduce(0, +) / Float(max(hips.count, 1))
+        )
         for joint in joints {
             guard let joint else {
                 keypoints += [0, 0]

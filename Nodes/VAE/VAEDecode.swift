@@ -6,10 +6,13 @@ import Tensors
 public struct VAEDecode: Node {
     public static let type: NodeType = "vae.decode"
     public static let version = 1
-    public static let summary = "Decodes all segments as one causal stream, without a seam, at the driving clip's time stamps."
+    public static let summary =
+        "Decodes all segments as one causal stream, without a seam, at the driving clip's time stamps."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
 
-    @Input("The segments in order; the first latent of each later one is the last of the one before, and is not decoded again.")
+    @Input(
+        "The segments in order; the first latent of each later one is the last of the one before, and is not decoded again."
+    )
     var latents: [Latent]
     @Input("The driving clip: its time stamps become the film's, and the film is cut to its length.") var driving: Video
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
@@ -45,22 +48,29 @@ public struct VAEDecode: Node {
         guard let first = latents.first?.grid else { throw NodeError("there is no segment to decode") }
         guard first.channels == vae.latentChannels else {
             throw NodeError(
-                "latents of \(first.channels) channels, but the autoencoder '\(model.path)' has \(vae.latentChannels); use the one that the DiT was trained with")
+                "latents of \(first.channels) channels, but the autoencoder '\(model.path)' has \(vae.latentChannels); use the one that the DiT was trained with"
+            )
         }
         var next = latents[0].firstFrame
         for (index, latent) in latents.enumerated() {
             let grid = latent.grid
             guard grid.channels == first.channels, grid.height == first.height, grid.width == first.width else {
-                throw NodeError("segment \(index) is \(grid.shape), segment 0 is \(first.shape): channels, height and width must agree")
+                throw NodeError(
+                    "segment \(index) is \(grid.shape), segment 0 is \(first.shape): channels, height and width must agree"
+                )
             }
             guard latent.firstFrame == next else {
-                throw NodeError("segment \(index) begins at frame \(latent.firstFrame), \(next) expected: each begins at the last frame of the one before")
+                throw NodeError(
+                    "segment \(index) begins at frame \(latent.firstFrame), \(next) expected: each begins at the last frame of the one before"
+                )
             }
             next = latent.firstFrame + 4 * (grid.frames - 1)
         }
         let covered = next - latents[0].firstFrame + 1
         guard covered >= frames else {
-            throw NodeError("the segments cover \(covered) frames, the driving clip has \(frames); plan segments over the same clip")
+            throw NodeError(
+                "the segments cover \(covered) frames, the driving clip has \(frames); plan segments over the same clip"
+            )
         }
         return first
     }

@@ -61,7 +61,8 @@ struct FrameSource {
     func check(stride: Int) throws {
         guard width % stride == 0, height % stride == 0 else {
             throw NodeError(
-                "frames of \(width)×\(height) cannot be encoded: both sides must be multiples of \(stride); set 'size' or 'align' where they are decoded")
+                "frames of \(width)×\(height) cannot be encoded: both sides must be multiples of \(stride); set 'size' or 'align' where they are decoded"
+            )
         }
     }
 }

@@ -14,7 +14,8 @@ struct CodingNodeTests {
     init() throws { models = FixtureModels(bench: try NodeBench()) }
     private var bench: NodeBench { models.bench }
 
-    @Test("segments decode as one stream: the same bytes as the uncut latent", arguments: ["block_vae", "vae_residual"])
+    @Test(
+        "segments decode as one stream: the same bytes as the uncut latent", arguments: ["block_vae", "vae_residual"])
     func decode(_ name: String) throws {
         let vae = try models.model(name)
         let video = try models.video(frames: 8, width: 32, height: 16)
@@ -43,7 +44,8 @@ struct CodingNodeTests {
         let encoder = try models.model("pose_encoder")
         func features(changeAfter: Int) throws -> PoseFeatures {
             let maps = try models.video(frames: 10, width: 16, height: 24, type: .maps, changeAfter: changeAfter)
-            return try bench.run(PoseEncode.self, inputs: ["skeleton": maps, "sphere": maps, "model": encoder], threads: 2)["features"]
+            return try bench.run(
+                PoseEncode.self, inputs: ["skeleton": maps, "sphere": maps, "model": encoder], threads: 2)["features"]
         }
         let (a, b) = (try features(changeAfter: .max), try features(changeAfter: 6))
         #expect(a.grid.shape == [4, 4, 3, 2])
@@ -62,7 +64,8 @@ struct CodingNodeTests {
             AudioFeaturesNode.self, inputs: ["audio": speech, "video": crops], parameters: ["window": .integer(8)])
         let fromAudio: FaceMotion = try bench.run(
             FaceMotionAudio.self,
-            inputs: ["features": try #require(features.artifacts["features"]), "model": models.model("audio_encoder")])["motion"]
+            inputs: ["features": try #require(features.artifacts["features"]), "model": models.model("audio_encoder")])[
+                "motion"]
         #expect(fromVideo.timeline == fromAudio.timeline)
         #expect(fromVideo.tokenCount == fromAudio.tokenCount && fromVideo.channels == fromAudio.channels)
         let slow = try bench.artifact(Audio(sampleRate: 8_000, samples: [0, 0]))

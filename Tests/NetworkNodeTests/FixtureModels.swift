@@ -28,12 +28,16 @@ struct FixtureModels {
     }
 
     /// A clip of smooth moving colours.
-    func video(frames: Int, width: Int, height: Int, type: PortType = .video, changeAfter: Int = .max) throws -> Artifact {
+    func video(frames: Int, width: Int, height: Int, type: PortType = .video, changeAfter: Int = .max) throws
+        -> Artifact
+    {
         try bench.artifact(type) { writer in
             let output = try FrameWriter(writer, width: width, height: height, timeBase: Rational(1, 24))
             for frame in 0..<frames {
                 let shift = frame >= changeAfter ? 90 : 0
-                let pixels = (0..<(width * height * 3)).map { UInt8(truncatingIfNeeded: $0 / 3 * 5 + frame * 7 + $0 % 3 * 40 + shift) }
+                let pixels = (0..<(width * height * 3)).map {
+                    UInt8(truncatingIfNeeded: $0 / 3 * 5 + frame * 7 + $0 % 3 * 40 + shift)
+                }
                 try output.append(pixels, at: Int64(frame))
             }
             try output.finish(end: Int64(frames))

@@ -25,7 +25,8 @@ struct NetworkParityTests {
         func output(_ name: String) throws -> Tensor { try Tensor(file, "out.\(name)") }
 
         func expectEqual(
-            _ actual: Tensor, _ name: String, tolerance: Double = 2e-5, sourceLocation: SourceLocation = #_sourceLocation
+            _ actual: Tensor, _ name: String, tolerance: Double = 2e-5,
+            sourceLocation: SourceLocation = #_sourceLocation
         ) throws {
             let expected = try output(name)
             try #require(actual.count == expected.count, "\(name): \(actual.shape)", sourceLocation: sourceLocation)
@@ -130,7 +131,8 @@ struct NetworkParityTests {
     @Test("tensors that are missing, superfluous or misshapen are errors that name them")
     func strictLoading() throws {
         let file = try Fixture("pose_encoder").file
-        let path = FileManager.default.temporaryDirectory.appending(path: "strict-\(UUID().uuidString).safetensors").path
+        let path = FileManager.default.temporaryDirectory.appending(path: "strict-\(UUID().uuidString).safetensors")
+            .path
         defer { try? FileManager.default.removeItem(atPath: path) }
         let writer = try SafetensorsWriter(
             path: path, metadata: ["config": file.metadata["config"] ?? ""], headerCapacity: 16_384)

@@ -47,12 +47,14 @@ public struct AudioEncoder: Sendable {
             (0...64).contains(c.layers)
         else {
             throw WeightError(
-                path: weights.path, "config.json: an audio encoder has two channels, an even window, an odd kernel and positive sizes")
+                path: weights.path,
+                "config.json: an audio encoder has two channels, an even window, an odd kernel and positive sizes")
         }
         guard c.sampleRate == LogMel.sampleRate, c.hop == LogMel.hop, c.mels == LogMel.bands else {
             throw WeightError(
                 path: weights.path,
-                "config.json: features of \(c.mels) bands every \(c.hop) samples at \(c.sampleRate) Hz; \(LogMel.bands) bands every \(LogMel.hop) at \(LogMel.sampleRate) Hz are what audio.features makes")
+                "config.json: features of \(c.mels) bands every \(c.hop) samples at \(c.sampleRate) Hz; \(LogMel.bands) bands every \(LogMel.hop) at \(LogMel.sampleRate) Hz are what audio.features makes"
+            )
         }
         configuration = c
         conv1 = Conv1d(root.scope("conv1"), c.mels, c.channels[0])
@@ -73,7 +75,8 @@ public struct AudioEncoder: Sendable {
     /// - Parameter features: `[frames, window·mels]`, oldest mel frame first (see ``LogMel``).
     /// - Returns: `[frames, tokens, channels]`.
     public func callAsFunction(_ features: Tensor) -> Tensor {
-        let c = configuration, frames = features.shape[0]
+        let c = configuration
+        let frames = features.shape[0]
         precondition(
             features.shape == [frames, c.window * c.mels],
             "features [frames, \(c.window * c.mels)] are needed, not \(features.shape)")

@@ -29,8 +29,10 @@ struct FourierTransform: Sendable {
             let stride = size / (2 * half)
             for start in Swift.stride(from: 0, to: size, by: 2 * half) {
                 for k in 0..<half {
-                    let c = cosines[k * stride], s = sines[k * stride]
-                    let a = start + k, b = a + half
+                    let c = cosines[k * stride]
+                    let s = sines[k * stride]
+                    let a = start + k
+                    let b = a + half
                     let re = real[b] * c - imaginary[b] * s
                     let im = real[b] * s + imaginary[b] * c
                     real[b] = real[a] - re

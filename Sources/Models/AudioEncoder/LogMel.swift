@@ -23,7 +23,8 @@ public struct LogMel: Sendable {
     private let filters: [(start: Int, weights: [Double])]
 
     public init() {
-        let length = Self.windowLength, size = transform.size
+        let length = Self.windowLength
+        let size = transform.size
         window = (0..<length).map { 0.5 - 0.5 * cos(2 * Double.pi * Double($0) / Double(length)) }
         let nyquist = Double(Self.sampleRate) / 2
         let top = 2595 * log10(1 + nyquist / 700)

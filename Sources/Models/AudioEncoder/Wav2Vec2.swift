@@ -36,10 +36,12 @@ public struct Wav2Vec2: Sendable {
         let isPrefixed = weights.names.contains { $0.hasPrefix("wav2vec2.") }
         let root = isPrefixed ? weights.scope("wav2vec2") : weights.root
         convolutions = c.convDim.indices.map { index in
-            let scope = root.scope("feature_extractor.conv_layers", index), width = c.convDim[index]
+            let scope = root.scope("feature_extractor.conv_layers", index)
+            let width = c.convDim[index]
             let isNormed = c.featureNorm == .layer || index == 0
             return Convolution(
-                weight: scope.tensor("conv.weight", shape: [width, index == 0 ? 1 : c.convDim[index - 1], c.convKernel[index]]),
+                weight: scope.tensor(
+                    "conv.weight", shape: [width, index == 0 ? 1 : c.convDim[index - 1], c.convKernel[index]]),
                 bias: c.convBias ? scope.tensor("conv.bias", shape: [width]) : nil,
                 normWeight: isNormed ? scope.tensor("layer_norm.weight", shape: [width]) : nil,
                 normBias: isNormed ? scope.tensor("layer_norm.bias", shape: [width]) : nil,
@@ -53,7 +55,8 @@ public struct Wav2Vec2: Sendable {
         positionBias = position.tensor("bias", shape: [c.hiddenSize])
         norm = LayerNorm(root.scope("encoder.layer_norm"), c.hiddenSize, eps: c.eps)
         layers = (0..<c.layers).map { index in
-            let scope = root.scope("encoder.layers", index), d = c.hiddenSize
+            let scope = root.scope("encoder.layers", index)
+            let d = c.hiddenSize
             return Layer(
                 q: Linear(scope.scope("attention.q_proj"), d, d), k: Linear(scope.scope("attention.k_proj"), d, d),
                 v: Linear(scope.scope("attention.v_proj"), d, d), out: Linear(scope.scope("attention.out_proj"), d, d),
@@ -65,7 +68,9 @@ public struct Wav2Vec2: Sendable {
         // Parts that only training or fine-tuned heads use.
         weights.ignore { name in
             name.hasSuffix("masked_spec_embed")
-                || ["lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid."].contains { name.hasPrefix($0) }
+                || ["lm_head.", "classifier.", "projector.", "quantizer.", "project_q.", "project_hid."].contains {
+                    name.hasPrefix($0)
+                }
         }
         try weights.finish()
     }
@@ -78,7 +83,9 @@ public struct Wav2Vec2: Sendable {
             isNew ? "parametrizations.weight.original1" : "weight_v",
             shape: [c.hiddenSize, c.hiddenSize / c.positionGroups, c.positionKernel])
         var squares = [Double](repeating: 0, count: c.positionKernel)
-        for (index, value) in v.array.enumerated() { squares[index % c.positionKernel] += Double(value) * Double(value) }
+        for (index, value) in v.array.enumerated() {
+            squares[index % c.positionKernel] += Double(value) * Double(value)
+        }
         let factors = zip(g.array, squares).map { g, square in square > 0 ? Float(Double(g) / square.squareRoot()) : 0 }
         return v * Tensor(factors, [1, 1, c.positionKernel])
     }
@@ -104,7 +111,9 @@ public struct Wav2Vec2: Sendable {
 
     /// The number of feature frames of so many samples.
     public func frameCount(samples: Int) -> Int {
-        zip(configuration.convKernel, configuration.convStride).reduce(samples) { max(0, ($0 - $1.0) / $1.1 + ($0 < $1.0 ? 0 : 1)) }
+        zip(configuration.convKernel, configuration.convStride).reduce(samples) {
+            max(0, ($0 - $1.0) / $1.1 + ($0 < $1.0 ? 0 : 1))
+        }
     }
 
     /// Runs the network.
@@ -137,7 +146,8 @@ public struct Wav2Vec2: Sendable {
     }
 
     private func position(_ h: Tensor) -> Tensor {
-        let pad = configuration.positionKernel / 2, frames = h.shape[0]
+        let pad = configuration.positionKernel / 2
+        let frames = h.shape[0]
         let y = h.transposed.conv1d(
             positionWeight, positionBias, padding: Padding(pad, pad), groups: configuration.positionGroups)
         // An even kernel gives one frame too many, at the end.
@@ -148,7 +158,9 @@ public struct Wav2Vec2: Sendable {
         layer.out(attention(layer.q(x), layer.k(x), layer.v(x), heads: configuration.heads))
     }
 
-    private func feedForward(_ x: Tensor, _ layer: Layer) -> Tensor { layer.feedForwardOut(layer.feedForwardIn(x).gelu()) }
+    private func feedForward(_ x: Tensor, _ layer: Layer) -> Tensor {
+        layer.feedForwardOut(layer.feedForwardIn(x).gelu())
+    }
 
     private func plain(_ x: Tensor, _ layer: Layer) -> Tensor {
         let y = layer.attentionNorm(x + attend(x, layer))

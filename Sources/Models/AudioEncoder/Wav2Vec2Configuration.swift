@@ -50,13 +50,18 @@ public struct Wav2Vec2Configuration: Decodable, Sendable {
 
     /// Refuses sizes that no network can have.
     func check(path: String) throws {
-        let sizes = [hiddenSize, layers, heads, intermediateSize, positionKernel, positionGroups] + convDim + convKernel + convStride
+        let sizes =
+            [hiddenSize, layers, heads, intermediateSize, positionKernel, positionGroups] + convDim + convKernel
+            + convStride
         guard sizes.allSatisfy({ (1...65_536).contains($0) }), !convDim.isEmpty, convDim.count == convKernel.count,
-            convDim.count == convStride.count, convDim.count <= 16, hiddenSize % heads == 0, hiddenSize % positionGroups == 0,
+            convDim.count == convStride.count, convDim.count <= 16, hiddenSize % heads == 0,
+            hiddenSize % positionGroups == 0,
             eps > 0
         else {
             throw WeightError(
-                path: path, "config.json: sizes of a wav2vec 2.0 network must be positive, conv_dim, conv_kernel and conv_stride equally long, and hidden_size a multiple of heads and groups")
+                path: path,
+                "config.json: sizes of a wav2vec 2.0 network must be positive, conv_dim, conv_kernel and conv_stride equally long, and hidden_size a multiple of heads and groups"
+            )
         }
     }
 }

@@ -25,7 +25,8 @@ struct DreamActorBlock: Sendable {
         referenceAttention = DreamActorAttention(weights.scope("reference_attn"), c.dim, heads: c.heads, eps: c.eps)
         feedForwardIn = Linear(weights.scope("ffn_in"), c.dim, c.ffnDim)
         feedForwardOut = Linear(weights.scope("ffn_out"), c.ffnDim, c.dim)
-        face = c.faceAttention
+        face =
+            c.faceAttention
             ? Face(
                 norm: LayerNorm(weights.scope("norm_face"), c.dim, eps: c.eps),
                 normContext: LayerNorm(weights.scope("norm_face_kv"), c.faceDim, eps: c.eps),
@@ -56,7 +57,9 @@ struct DreamActorBlock: Sendable {
     }
 
     /// What reference tokens leave behind in this block, and the tokens themselves after it.
-    func reference(_ tokens: Tensor, time: Tensor, _ table: RotaryTable) -> (tokens: Tensor, cache: ReferenceCache.Block) {
+    func reference(_ tokens: Tensor, time: Tensor, _ table: RotaryTable) -> (
+        tokens: Tensor, cache: ReferenceCache.Block
+    ) {
         let cross = referenceAttention.keyValue(normReferenceContext(flat(tokens)))
         let e = modulation(time)
         let y = flat(modulated(tokens, shift: e[0], scale: e[1]))
@@ -91,8 +94,10 @@ struct DreamActorBlock: Sendable {
             case .face:
                 guard let face, let windows else { continue }
                 // Tokens of one latent frame see the face tokens of the frames it covers.
-                x = x + face.attention.attend(
-                    face.attention.query(face.norm(x)), face.attention.keyValue(face.normContext(windows)))
+                x =
+                    x
+                    + face.attention.attend(
+                        face.attention.query(face.norm(x)), face.attention.keyValue(face.normContext(windows)))
             }
         }
         return x

@@ -84,7 +84,8 @@ public struct DreamActorConfiguration: Decodable, Sendable {
             inChannels, poseChannels, fuseDim, dim, heads, layers, ffnDim, freqDim, faceDim, faceTokens, segmentFrames,
         ]
         guard sizes.allSatisfy({ (1...1_000_000).contains($0) }) else { throw refuse("all sizes must be positive") }
-        guard patchSize.count == 3, patchSize[0] == 1, patchSize[1] == patchSize[2], (1...16).contains(patchSize[1]) else {
+        guard patchSize.count == 3, patchSize[0] == 1, patchSize[1] == patchSize[2], (1...16).contains(patchSize[1])
+        else {
             throw refuse("patch_size is \(patchSize); [1, p, p] expected")
         }
         guard dim % heads == 0, headDim % 2 == 0, freqDim % 2 == 0 else {

@@ -37,7 +37,8 @@ public struct DreamActorTransformer: Sendable {
         timeOut = Linear(root.scope("time_out"), c.dim, c.dim)
         timeProjection = Linear(root.scope("time_proj"), c.dim, 6 * c.dim)
         nullPose = root.tensor("null_pose", shape: [c.poseChannels])
-        face = c.faceAttention
+        face =
+            c.faceAttention
             ? FaceInput(
                 null: root.tensor("null_face", shape: [c.faceDim]),
                 position: root.tensor("face_position", shape: [4 * c.faceTokens, c.faceDim]))
@@ -100,8 +101,11 @@ public struct DreamActorTransformer: Sendable {
     /// - Parameter references: `[R, C, h, w]`; zeros stand for a dropped reference.
     public func encode(references: Tensor) -> ReferenceCache {
         precondition(
-            references.rank == 4 && references.shape[1] == configuration.inChannels, "references [R, C, h, w] are needed, not \(references.shape)")
-        guard configuration.referenceAttention == .cached else { return ReferenceCache(latents: references, blocks: []) }
+            references.rank == 4 && references.shape[1] == configuration.inChannels,
+            "references [R, C, h, w] are needed, not \(references.shape)")
+        guard configuration.referenceAttention == .cached else {
+            return ReferenceCache(latents: references, blocks: [])
+        }
         let (first, time, table) = start(references)
         var tokens = first
         var caches: [ReferenceCache.Block] = []
@@ -133,9 +137,11 @@ public struct DreamActorTransformer: Sendable {
     public func callAsFunction(
         _ x: Tensor, timesteps: [Double], pose: Tensor?, face: Tensor?, references: ReferenceCache
     ) -> Tensor {
-        let c = configuration, p = c.patch
+        let c = configuration
+        let p = c.patch
         let (C, T, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
-        precondition(timesteps.count == T && h % p == 0 && w % p == 0, "\(timesteps.count) timesteps for a latent \(x.shape)")
+        precondition(
+            timesteps.count == T && h % p == 0 && w % p == 0, "\(timesteps.count) timesteps for a latent \(x.shape)")
         let pose = pose ?? nullPose.reshaped(-1, 1, 1, 1).broadcast(to: [c.poseChannels, T, h, w])
         let aligned = references.latents.sliced(0, 0..<1).permuted(1, 0, 2, 3).broadcast(to: x.shape)
         var tokens = tokens(x, pose: pose, aligned: c.alignedReference ? aligned : nil)  // [T, n, dim]
@@ -144,7 +150,8 @@ public struct DreamActorTransformer: Sendable {
         let windows = self.face.map { input in
             let frames = 1 + 4 * (T - 1)
             let tokens = face ?? input.null.reshaped(1, 1, -1).broadcast(to: [frames, c.faceTokens, c.faceDim])
-            precondition(tokens.shape == [frames, c.faceTokens, c.faceDim], "face tokens \(tokens.shape) for \(frames) frames")
+            precondition(
+                tokens.shape == [frames, c.faceTokens, c.faceDim], "face tokens \(tokens.shape) for \(frames) frames")
             return self.windows(tokens, input)
         }
         switch c.referenceAttention {

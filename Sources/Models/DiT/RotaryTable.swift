@@ -16,7 +16,8 @@ struct RotaryTable: Sendable {
         func frequencies(_ channels: Int) -> [Double] {
             stride(from: 0, to: channels, by: 2).map { pow(theta, -Double($0) / Double(channels)) }
         }
-        let time = frequencies(headDim - 2 * side), space = frequencies(side)
+        let time = frequencies(headDim - 2 * side)
+        let space = frequencies(side)
         var angles: [Double] = []
         angles.reserveCapacity(frames.count * grid.rows * grid.columns * headDim / 2)
         for t in frames {

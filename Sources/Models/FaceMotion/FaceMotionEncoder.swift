@@ -44,7 +44,8 @@ public struct FaceMotionEncoder: Sendable {
             c.imageSize % (1 << c.channels.count) == 0
         else {
             throw WeightError(
-                path: weights.path, "config.json: sizes must be positive, and image_size a multiple of 2^(number of channels)")
+                path: weights.path,
+                "config.json: sizes must be positive, and image_size a multiple of 2^(number of channels)")
         }
         configuration = c
         convIn = Conv2d(root.scope("conv_in"), 3, c.channels[0], stride: 2)
@@ -54,7 +55,8 @@ public struct FaceMotionEncoder: Sendable {
                 norm: scope.tensor("norm.gamma", shape: [widths.0]),
                 down: Conv2d(scope.scope("down"), widths.0, widths.1, stride: 2))
         }
-        let width = c.channels[c.channels.count - 1], grid = c.imageSize >> c.channels.count
+        let width = c.channels[c.channels.count - 1]
+        let grid = c.imageSize >> c.channels.count
         residual = ResidualConv2d(root.scope("residual"), width)
         toMotion = Linear(root.scope("to_motion"), width * grid * grid, c.motionDim)
         mlpIn = Linear(root.scope("mlp_in"), c.motionDim, c.hiddenDim)

@@ -47,10 +47,13 @@ public struct KeypointNet: Sendable {
             c.imageSize % (1 << c.channels.count) == 0
         else {
             throw WeightError(
-                path: weights.path, "config.json: key point names, at least three positive channels, and an image_size that is a multiple of 2^(number of channels) are needed")
+                path: weights.path,
+                "config.json: key point names, at least three positive channels, and an image_size that is a multiple of 2^(number of channels) are needed"
+            )
         }
         configuration = c
-        let widths = c.channels, count = c.names.count
+        let widths = c.channels
+        let count = c.names.count
         convIn = Conv2d(root.scope("conv_in"), 3, widths[0], stride: 2)
         downs = zip(widths, widths.dropFirst()).enumerated().map { index, pair in
             let scope = root.scope("downs", index)

@@ -24,7 +24,8 @@ extension KeypointNet {
     /// Looks at one picture, `[3, S, S]` in −1 … 1, and reads its key points: each is the mean place under the softmax of its map.
     public func read(_ image: Tensor) -> KeypointReading {
         let output = self(image)
-        let side = output.heatmaps.shape[1], count = output.heatmaps.shape[0]
+        let side = output.heatmaps.shape[1]
+        let count = output.heatmaps.shape[0]
         let cell = Float(configuration.imageSize) / Float(side)
         let weights = output.heatmaps.reshaped(count, side * side).softmax().array
         let (depths, visibility, head) = (output.depths.array, output.visibility.array, output.head.array)
@@ -48,7 +49,8 @@ extension KeypointNet {
 
     /// Gram–Schmidt on the two columns that the network gives; the identity where they span no plane.
     private static func rotation(_ head: [Float]) -> [Float] {
-        var a = SIMD3(head[0], head[1], head[2]), b = SIMD3(head[3], head[4], head[5])
+        var a = SIMD3(head[0], head[1], head[2])
+        var b = SIMD3(head[3], head[4], head[5])
         a /= max((a * a).sum().squareRoot(), 1e-12)
         b -= (a * b).sum() * a
         let length = (b * b).sum().squareRoot()

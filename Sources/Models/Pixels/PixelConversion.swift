@@ -36,7 +36,8 @@ public enum PixelConversion {
 
     /// One frame of `[3, frames, height, width]` in −1 … 1 as interleaved RGB bytes, rounded to nearest.
     public static func bytes(_ frames: Tensor, frame index: Int) -> [UInt8] {
-        let count = frames.shape[1], plane = frames.shape[2] * frames.shape[3]
+        let count = frames.shape[1]
+        let plane = frames.shape[2] * frames.shape[3]
         return frames.withUnsafeBuffer { source in
             [UInt8](unsafeUninitializedCapacity: plane * 3) { target, written in
                 for channel in 0..<3 {
@@ -57,14 +58,16 @@ public enum PixelConversion {
     /// - Parameter x: `[channels, height, width]`.
     public static func resized(_ x: Tensor, height: Int, width: Int) -> Tensor {
         if x.shape[1] == height, x.shape[2] == width { return x }
-        let rows = weights(from: x.shape[1], to: height), columns = weights(from: x.shape[2], to: width)
+        let rows = weights(from: x.shape[1], to: height)
+        let columns = weights(from: x.shape[2], to: width)
         let wide = x.matmul(Tensor(columns, [width, x.shape[2]]), transposed: true)  // [C, H, width]
         return wide.transposed.matmul(Tensor(rows, [height, x.shape[1]]), transposed: true).transposed
     }
 
     /// `[to, from]`: how each output sample is mixed from the input samples; pixel centres at half-integers.
     private static func weights(from: Int, to: Int) -> [Float] {
-        let scale = Double(from) / Double(to), support = max(scale, 1)
+        let scale = Double(from) / Double(to)
+        let support = max(scale, 1)
         var result = [Float](repeating: 0, count: from * to)
         for target in 0..<to {
             let centre = (Double(target) + 0.5) * scale

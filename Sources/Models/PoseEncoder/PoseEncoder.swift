@@ -38,7 +38,9 @@ public struct PoseEncoder: Sendable {
         let root = prefix.isEmpty ? weights.root : weights.scope(prefix)
         guard c.inChannels == 6, c.channels.count == 3, (c.channels + [c.outChannels]).allSatisfy({ $0 > 0 }) else {
             throw WeightError(
-                path: weights.path, "config.json: a pose encoder has in_channels 6, three channels (stride 8 = 2·2·2) and out_channels, all positive")
+                path: weights.path,
+                "config.json: a pose encoder has in_channels 6, three channels (stride 8 = 2·2·2) and out_channels, all positive"
+            )
         }
         configuration = c
         var width = c.channels[0]

@@ -69,7 +69,9 @@ public struct BlockVAE: Sendable {
             c.latentsStd.allSatisfy({ $0 > 0 })
         else {
             throw WeightError(
-                path: weights.path, "config.json: sizes must be positive, and latents_mean and latents_std have z_dim values, the latter positive")
+                path: weights.path,
+                "config.json: sizes must be positive, and latents_mean and latents_std have z_dim values, the latter positive"
+            )
         }
         configuration = c
         let root = prefix.isEmpty ? weights.root : weights.scope(prefix)

@@ -5,13 +5,16 @@ public enum VideoAutoencoder: Sendable {
     case wan(AutoencoderKLWan)
     case block(BlockVAE)
 
-    private struct Name: Decodable { var _class_name: String }
+    private struct Name: Decodable {
+        var name: String
+        enum CodingKeys: String, CodingKey { case name = "_class_name" }
+    }
 
     /// Builds the network that a checkpoint names.
     ///
     /// - Throws: `WeightError` when the class is unknown, or configuration or tensors do not fit.
     public init(_ weights: WeightStore) throws {
-        switch try weights.configuration(Name.self)._class_name {
+        switch try weights.configuration(Name.self).name {
         case "AutoencoderKLWan": self = .wan(try AutoencoderKLWan(weights))
         case "BlockVAE": self = .block(try BlockVAE(weights))
         case let other:
@@ -67,7 +70,8 @@ public enum VideoAutoencoder: Sendable {
         /// - Parameter frames: `[3, chunkLength, H, W]` in −1 … 1; the sides are multiples of the spatial stride.
         /// - Returns: One standardised latent frame `[z, 1, h, w]`.
         public mutating func encode(_ frames: Tensor) -> Tensor {
-            precondition(frames.shape[1] == chunkLength, "a chunk of \(chunkLength) frames is needed, not \(frames.shape)")
+            precondition(
+                frames.shape[1] == chunkLength, "a chunk of \(chunkLength) frames is needed, not \(frames.shape)")
             chunkLength = 4
             switch state {
             case .wan(var stream):
