@@ -7,8 +7,9 @@ let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
 let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: settings)
 }
 
 /// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
@@ -53,18 +54,31 @@ let libraries: [Target] = [
     .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing"]),
+    library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
-    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
+    library(
+        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
 ]
 
 let nodes: [Target] = [
     node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
+    node("Skeleton", ["Perception", "PerceptionValues"]),
+    node("BoneNormalization", ["Perception", "PerceptionValues"]),
+    node("Head", ["Perception", "PerceptionValues"]),
+    node("PoseMaps", ["Perception", "Drawing"]),
+    node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
+    node("DiTSegment", ["Models", "Tensors"]),
+    node("FaceMotion", ["Models", "Tensors"]),
+    node("PoseEncoder", ["Models", "Tensors"]),
+    node("Reference", ["Models", "Tensors"]),
+    node("SkeletonNetwork", ["Models", "Tensors"]),
+    node("VAE", ["Models", "Tensors"]),
 ]
 
 let package = Package(
@@ -89,7 +103,9 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         .executableTarget(
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
+            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
+        .executableTarget(
+            name: "actor-data", dependencies: ["ActorNode", "NodeKit"], path: "Sources/actor-data", swiftSettings: settings),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
@@ -97,7 +113,13 @@ let package = Package(
         tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
-        tests("NetworkTests", ["Models"]),
+        tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests(
+            "NetworkNodeTests",
+            [
+                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "NodeKit", "NodeTesting", "Safetensors",
+            ]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),

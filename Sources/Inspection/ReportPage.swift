@@ -7,20 +7,18 @@ public struct ReportPage {
         public var type: String
         /// `cached`, `ran`, `failed`, …
         public var status: String
-        /// When it started and how long it took, in seconds from the run's start; nil when it did not run.
-        public var started: Double?
+        /// How long it took when it ran, in seconds; nil when it did not.
         public var seconds: Double?
         public var bytes: Int
-        public var reason: String
+        public var note: String
 
-        public init(node: String, type: String, status: String, started: Double?, seconds: Double?, bytes: Int, reason: String) {
+        public init(node: String, type: String, status: String, seconds: Double?, bytes: Int, note: String) {
             self.node = node
             self.type = type
             self.status = status
-            self.started = started
             self.seconds = seconds
             self.bytes = bytes
-            self.reason = reason
+            self.note = note
         }
     }
 
@@ -58,7 +56,7 @@ public struct ReportPage {
 
     /// The page's HTML.
     public var html: String {
-        let end = rows.compactMap { row in row.started.flatMap { start in row.seconds.map { start + $0 } } }.max() ?? 0
+        let longest = rows.compactMap(\.seconds).max() ?? 0
         return """
             <!doctype html>
             <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -77,8 +75,8 @@ public struct ReportPage {
             \(films.map { "<h2>\(Self.escaped($0.name))</h2><video controls loop src=\"data:video/mp4;base64,\($0.bytes.base64EncodedString())\"></video>" }.joined(separator: "\n"))
             <h2>Graph</h2><div class="graph">\(graph)</div>
             <h2>Timings</h2>
-            <table><thead><tr><th>node</th><th>type</th><th>result</th><th>time</th><th>when</th><th>made</th><th>why</th></tr></thead><tbody>
-            \(rows.map { Self.line($0, end: end) }.joined(separator: "\n"))
+            <table><thead><tr><th>node</th><th>type</th><th>result</th><th>time</th><th></th><th>made</th><th></th></tr></thead><tbody>
+            \(rows.map { Self.line($0, longest: longest) }.joined(separator: "\n"))
             </tbody></table>
             <h2>Values</h2>
             \(previews.map(Self.block).joined(separator: "\n"))
@@ -87,15 +85,15 @@ public struct ReportPage {
             """
     }
 
-    private static func line(_ row: Row, end: Double) -> String {
+    private static func line(_ row: Row, longest: Double) -> String {
         var bar = ""
-        if let start = row.started, let seconds = row.seconds, end > 0 {
-            bar = String(format: "<div style=\"margin-left:%.2f%%;width:%.2f%%\"></div>", 100 * start / end, 100 * seconds / end)
+        if let seconds = row.seconds, longest > 0 {
+            bar = String(format: "<div style=\"width:%.2f%%\"></div>", 100 * seconds / longest)
         }
         let time = row.seconds.map { String(format: "%.2f s", $0) } ?? ""
         let size = row.bytes > 0 ? String(format: "%.2f MB", Double(row.bytes) / 1e6) : ""
         return "<tr class=\"\(escaped(row.status))\"><td>\(escaped(row.node))</td><td>\(escaped(row.type))</td><td>\(escaped(row.status))</td>"
-            + "<td class=\"number\">\(time)</td><td class=\"bar\">\(bar)</td><td class=\"number\">\(size)</td><td>\(escaped(row.reason))</td></tr>"
+            + "<td class=\"number\">\(time)</td><td class=\"bar\">\(bar)</td><td class=\"number\">\(size)</td><td>\(escaped(row.note))</td></tr>"
     }
 
     private static func block(_ preview: Preview) -> String {

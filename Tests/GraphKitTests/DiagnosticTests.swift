@@ -54,17 +54,17 @@ import Testing
 
     @Test func coloursAndControlCharacters() {
         let file = SourceFile(name: "g.yaml", directory: fixtures, text: "a\u{1B}[2Jb: ä漢x\n")
-        let range = SourceRange(file: file, start: .init(line: 1, column: 10), end: .init(line: 1, column: 11))
+        let range = SourceRange(file: file, start: .init(line: 1, column: 11), end: .init(line: 1, column: 12))
         let diagnostic = Diagnostic(.shape, "bad \u{7}", at: range)
         #expect(
             DiagnosticRenderer().render(diagnostic) == """
-                g.yaml:1:10: error: bad \u{FFFD}
+                g.yaml:1:11: error: bad \u{FFFD}
                    1 | a\u{FFFD}[2Jb: ä漢x
-                     |           ^
+                     |            ^
 
                 """)
         let coloured = DiagnosticRenderer(usesColour: true).render(diagnostic)
-        #expect(coloured.hasPrefix("\u{1B}[1mg.yaml:1:10:\u{1B}[0m \u{1B}[1;31merror:\u{1B}[0m "))
+        #expect(coloured.hasPrefix("\u{1B}[1mg.yaml:1:11:\u{1B}[0m \u{1B}[1;31merror:\u{1B}[0m "))
     }
 
     @Test func aFixItMends() throws {

@@ -156,9 +156,10 @@ extension GraphChecker {
         }
     }
 
-    /// An input or output that a node's type does not have.
-    mutating func unknownPort(_ name: String, at range: SourceRange, of draft: Draft, isInput: Bool) {
-        guard let description = draft.description else { return }
+    /// Reports an input or output that a node's type does not have, and returns the one that was probably meant.
+    @discardableResult
+    mutating func unknownPort(_ name: String, at range: SourceRange, of draft: Draft, isInput: Bool) -> String? {
+        guard let description = draft.description else { return nil }
         let ports = isInput ? description.inputs : description.outputs
         let near = diagnostics.suggestion(for: name, among: ports.map(\.name))
         let what = isInput ? "input" : "output"
@@ -180,5 +181,6 @@ extension GraphChecker {
             Diagnostic(
                 .port, "'\(draft.id)' (\(description.type)) has no \(what) '\(YAMLScalar(plain: name).shortText)'" + didYouMean(near),
                 at: range, notes: notes, fixIt: near.map { .init(range: range, replacement: $0) }))
+        return near
     }
 }

@@ -38,6 +38,7 @@ extension GraphChecker {
     ///   - wires: Wire i is what node i takes from node i + 1, the last one from the first node.
     ///   - nodes: The cycle, each node after what depends on it.
     private mutating func reportCycle(_ wires: [Dependency], of nodes: [Int]) {
+        if diagnostics.isFull { return diagnostics.add(Diagnostic(.cycle, "", at: nil)) }
         // Shown along the flow of data and from the node that comes first in the file, whichever way it was found.
         var links = Array(zip(nodes, wires).reversed())
         if let first = links.firstIndex(where: { $0.0 == nodes.min() }) { links = Array(links[first...] + links[..<first]) }

@@ -2,7 +2,9 @@ import NodeKit
 
 extension GraphChecker {
     /// A wire whose type is not the port's: says both, and what would fit.
-    mutating func mismatch(_ wire: Wire, _ type: PortType, _ port: NodeDescription.Port, _ node: YAMLNode, of index: Int) {
+    mutating func mismatch(
+        _ wire: Wire, _ type: PortType, _ port: NodeDescription.Port, _ node: YAMLNode, of index: Int, subject: String = "input"
+    ) {
         let id = drafts[index].id
         if port.type.element == type {
             diagnostics.add(
@@ -11,7 +13,7 @@ extension GraphChecker {
                     at: node.range, fixIt: .init(range: node.range, replacement: "[\(wire.text)]")))
             return
         }
-        var message = "input '\(port.name)' of '\(id)' takes \(port.type), but '\(wire.text)' is \(type)"
+        var message = "\(subject) '\(port.name)' of '\(id)' takes \(port.type), but '\(wire.text)' is \(type)"
         var notes: [Diagnostic.Note] = []
         var better: String?
         if case .port(let owner, let name, let slice) = wire, let source = draftIndex[owner],
@@ -51,6 +53,8 @@ extension GraphChecker {
         let carried = draft.mapping["carry"]?.mapping
         for port in description.inputs where !port.isOptional {
             if let value = wired?[port.name], !value.isNull { continue }
+            // Its wire is there, under a misspelt name.
+            if draft.misspeltInputs.contains(port.name) { continue }
             var notes: [Diagnostic.Note] = []
             if let fit = firstOutput(of: port.type, except: draft.id) {
                 notes.append(.init("'\(fit)' is \(port.type): write in: { \(port.name): \(fit) }"))

@@ -19,7 +19,9 @@ extension GraphChecker {
         }
         for entry in mapping.entries {
             let port = drafts[index].description?.input(entry.key)
-            if port == nil { unknownPort(entry.key, at: entry.keyRange, of: drafts[index], isInput: true) }
+            if port == nil, let meant = unknownPort(entry.key, at: entry.keyRange, of: drafts[index], isInput: true) {
+                drafts[index].misspeltInputs.insert(meant)
+            }
             if entry.value.isNull { continue }
             if let wire = checkWire(entry, port: port, of: index) { drafts[index].wires[entry.key] = wire }
         }
@@ -45,7 +47,7 @@ extension GraphChecker {
             guard let resolved = resolveWire(element, of: index) else { continue }
             if let port, let wanted = port.type.element, let type = resolved.type, type != wanted {
                 let single = NodeDescription.Port(name: port.name, type: wanted, help: port.help)
-                mismatch(resolved.wire, type, single, element, of: index)
+                mismatch(resolved.wire, type, single, element, of: index, subject: "an element of input")
             }
             wires.append(resolved.wire)
         }
@@ -115,6 +117,10 @@ extension GraphChecker {
 
     private mutating func inputWire(_ name: String, slice: Bool, at range: SourceRange) -> Resolved? {
         guard let index = inputIndex[name] else {
+            if diagnostics.isFull {
+                diagnostics.add(Diagnostic(.wireSource, "", at: range))
+                return nil
+            }
             let near = diagnostics.suggestion(for: name, among: inputs.map(\.name)).map { "inputs.\($0)" }
             let known = inputs.isEmpty ? "this graph has no 'inputs:'" : "its inputs are \(listed(inputs.map(\.name)))"
             diagnostics.add(
@@ -172,6 +178,7 @@ extension GraphChecker {
     }
 
     private mutating func unknownSource(_ owner: String, _ port: String, at range: SourceRange) {
+        if diagnostics.isFull { return diagnostics.add(Diagnostic(.wireSource, "", at: range)) }
         var better = diagnostics.suggestion(for: owner, among: drafts.lazy.map(\.id)).map { "\($0).\(port)" }
         if better == nil, inputIndex[owner] != nil { better = "inputs.\(owner)" }
         if better == nil, owner == "input" { better = "inputs.\(port)" }

@@ -26,6 +26,8 @@ struct GraphChecker {
         var parameters: [String: ParameterLiteral] = [:]
         var parameterRanges: [String: SourceRange] = [:]
         var dependencies: [Dependency] = []
+        /// Ports that unknown names under `in:` are taken for.
+        var misspeltInputs: Set<String> = []
     }
 
     /// A wire between nodes.
@@ -103,7 +105,7 @@ struct GraphChecker {
                     fixIt: .init(range: range, replacement: "understudy: \(known)\n")))
             return
         }
-        guard node.scalar?.value == .int(Int64(known)) else {
+        guard node.scalar?.text == String(known) else {
             let found = node.scalar.map { "'\($0.shortText)'" } ?? node.described
             diagnostics.add(
                 Diagnostic(
@@ -139,7 +141,7 @@ struct GraphChecker {
         } else if !Self.isName(entry.key) {
             diagnostics.add(
                 Diagnostic(
-                    .name, "'\(YAMLScalar(plain: entry.key).shortText)' cannot name \(what == "input" ? "an" : "a") \(what)",
+                    .name, "'\(YAMLScalar(plain: entry.key).shortText)' cannot name \(what == "node" ? "a" : "an") \(what)",
                     at: entry.keyRange,
                     notes: [.init("names have letters, digits, '_' and '-', begin with a letter, and are at most 64 long")]))
         }

@@ -74,9 +74,12 @@ public struct Diagnostics: Sendable {
     /// No diagnostics.
     public init() {}
 
+    /// Whether another one would only be counted; then its notes need not be worked out.
+    var isFull: Bool { all.count >= Self.limit }
+
     /// Adds one.
     public mutating func add(_ diagnostic: Diagnostic) {
-        if all.count < Self.limit { all.append(diagnostic) } else { dropped += 1 }
+        if isFull { dropped += 1 } else { all.append(diagnostic) }
         if diagnostic.severity == .error { hasErrors = true }
     }
 
@@ -101,6 +104,6 @@ public struct Diagnostics: Sendable {
 
     /// The best match for a misspelt word, if one is near enough to be meant.
     mutating func suggestion(for word: String, among candidates: some Sequence<String>) -> String? {
-        EditDistance.nearest(to: word, among: candidates, budget: &suggestionBudget)
+        isFull ? nil : EditDistance.nearest(to: word, among: candidates, budget: &suggestionBudget)
     }
 }

@@ -32,11 +32,13 @@ enum EditDistance {
         guard !letters.isEmpty, letters.count <= 128 else { return nil }
         var best: (word: String, distance: Int)?
         for candidate in candidates where candidate != word {
+            // Looking at a word costs too, however far off it is.
+            budget -= 8
+            guard budget > 0 else { break }
             let other = Array(candidate.lowercased().utf8)
             let limit = min(best.map { $0.distance - 1 } ?? Int.max, max(1, max(letters.count, other.count) / 3))
             guard limit >= 0, abs(letters.count - other.count) <= limit else { continue }
             budget -= letters.count
-            guard budget > 0 else { break }
             if let distance = between(letters, other, limit: limit) { best = (candidate, distance) }
         }
         // One changed letter of a one- or two-letter word is a different word, not a slip.

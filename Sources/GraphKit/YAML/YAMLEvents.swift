@@ -120,6 +120,7 @@ final class YAMLEvents {
         if message.contains("did not find expected key") || message.contains("block end") {
             return "entries of one mapping start in the same column"
         }
+        if message.contains("unexpected end of stream") { return "close the quote" }
         if message.contains("could not find expected ':'") { return "write 'key: value', with a space after ':'" }
         return nil
     }

@@ -256,7 +256,7 @@ public struct YAMLParser {
     private mutating func report(_ problem: YAMLEvents.Problem) {
         let range = SourceRange(file: file, start: problem.position, end: problem.position)
         var notes: [Diagnostic.Note] = []
-        if let context = problem.context, let position = problem.contextPosition {
+        if let context = problem.context, let position = problem.contextPosition, position != problem.position {
             notes.append(.init(context, at: SourceRange(file: file, start: position, end: position)))
         }
         if let remedy = problem.remedy { notes.append(.init(remedy)) }
