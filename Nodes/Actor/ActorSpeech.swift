@@ -20,7 +20,7 @@ struct ActorSpeech: Sendable {
     /// - Throws: ``NodeError`` when the synthesizer is not installed.
     init(text: String, seed: UInt64) throws {
         var g = ActorRandom(seed: seed, stream: "voice")
-        let voice = g.pick(["en-us", "en-gb", "en-us+f2", "en-us+f3", "en-gb+m3", "en-us+m7", "en-gb+f4"])
+        let voice = g.pick(["en-us", "en", "en-us+f2", "en-us+f3", "en+m3", "en-us+m7", "en+f4"])
         let (rate, pitch, range) = (g.integer(135...185), g.integer(25...75), g.integer(30...70))
         var result = speech_result()
         let status = Self.turn.withLock { _ in
