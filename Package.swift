@@ -108,12 +108,7 @@ let package = Package(
             ],
             path: "Sources/understudy", swiftSettings: settings),
         tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
-        tool("actor-data", ["ActorNode"], path: "Sources/actor-data"),
-        .executableTarget(
-            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
-        .executableTarget(
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
-            name: "actor-data", dependencies: ["ActorNode", "NodeKit"], path: "Sources/actor-data", swiftSettings: settings),
+        tool("actor-data", ["ActorNode", "NodeKit"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
