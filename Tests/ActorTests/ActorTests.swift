@@ -22,7 +22,7 @@ import Testing
             #expect(truth.keypoints.count == 150 && truth.positions.count == 225)
             #expect(truth.landmarks.count == ActorHead.landmarkNames.count * 3)
             for values in [truth.keypoints, truth.positions, truth.landmarks, truth.headRotation, truth.faceBox, truth.personBox] {
-                #expect(values.allSatisfy(\.isFinite), "person \(seed)")
+                #expect(values.allSatisfy({ $0.isFinite }), "person \(seed)")
             }
             let box = truth.personBox
             #expect(box[0] >= 0 && box[1] >= 0 && box[0] + box[2] <= 48 && box[1] + box[3] <= 48 && box[2] > 0)
