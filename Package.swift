@@ -4,7 +4,6 @@ import PackageDescription
 // One settings list and two helpers keep the targets uniform: a library in Sources/, a node family in Nodes/.
 
 let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
-let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
 func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
@@ -30,6 +29,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: settings)
 }
 
+/// A program that users do not need: benchmarks, training data.
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let systemLibraries: [Target] = [
@@ -40,19 +44,21 @@ let systemLibraries: [Target] = [
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
 let libraries: [Target] = [
     .target(
-        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels", cSettings: release,
+        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels",
         linkerSettings: [.linkedLibrary("dnnl")]),
     library("Safetensors"),
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
+    .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
-    library("Perception", ["Drawing"]),
+    library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
@@ -63,7 +69,7 @@ let libraries: [Target] = [
 ]
 
 let nodes: [Target] = [
-    node("Actor", ["Drawing", "Perception", "Safetensors"]),
+    node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
@@ -101,14 +107,13 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        .executableTarget(
-            name: "benchmarks", dependencies: ["Models", "Tensors"], path: "Tests/Benchmarks", swiftSettings: settings),
-        .executableTarget(
-            name: "actor-data", dependencies: ["ActorNode"], path: "Sources/actor-data", swiftSettings: settings),
+        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
+        tool("actor-data", ["ActorNode", "NodeKit"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
         tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
@@ -118,7 +123,14 @@ let package = Package(
                 "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
                 "NodeKit", "NodeTesting", "Safetensors",
             ]),
+        tests(
+            "PerceptionTests",
+            [
+                "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
+                "HeadNode", "PoseMapsNode", "FaceCropNode",
+            ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]

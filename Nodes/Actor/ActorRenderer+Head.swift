@@ -332,7 +332,8 @@ extension ActorRenderer {
         canvas.fill(path, .radial(center: o, radius: r * 1.5, light.lit(color).lighter(0.06), light.shaded(color, 0.7)))
         switch person.style {
         case .curly, .afro:
-            for (i, q) in hull.enumerated() where i % 2 == 0 {
+            let low = p(head.world(Vec3(0, -0.25, 0))).y
+            for (i, q) in hull.enumerated() where i % 2 == 0 && q.y < low {
                 canvas.fill(.circle(center: q, radius: r * (person.style == .afro ? 0.2 : 0.22)), i % 4 == 0 ? color : light.shaded(color, 0.35))
             }
         case .long, .bob: drawCurtains(color)

@@ -28,6 +28,11 @@ public struct BoneRatios: Sendable {
         let scale = median(BoneGroup.allCases.filter(\.tellsSize)) ?? median(BoneGroup.allCases) ?? canvasScale
         var known: [BoneGroup: Double] = [:]
         for (group, ratio) in pixels where (1 / bound...bound).contains(ratio / scale) { known[group] = ratio / scale }
+        if let hand = known[.hand] {
+            // Hands are small, blurred and turn fast: half of what they differ from the arm is believed.
+            let arm = known[.forearm] ?? known[.upperArm] ?? 1
+            known[.hand] = arm * max(1 / 1.25, min(1.25, (hand / arm).squareRoot()))
+        }
         measured = Set(known.keys)
         // Outwards from what is known: each round, the unknown next to known ones take the mean of their logarithms.
         while known.count < BoneGroup.allCases.count {

@@ -5,6 +5,12 @@ public struct FaceSquare: Sendable, Equatable {
     public var y: Double
     /// Side, pixels.
     public var side: Double
+
+    public init(x: Double, y: Double, side: Double) {
+        self.x = x
+        self.y = y
+        self.side = side
+    }
 }
 
 /// Turns face boxes into steady squares.

@@ -34,7 +34,9 @@ public struct LandmarkSet: Sendable {
     }
 
     /// The sets this build knows, by name.
-    public static let all: [String: LandmarkSet] = [mediapipe478.name: mediapipe478]
+    public static let all: [String: LandmarkSet] = [
+        mediapipe478.name: mediapipe478, actor82.name: actor82,
+    ]
 
     /// Finds a set by the name in a faces artifact.
     ///

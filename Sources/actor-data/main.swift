@@ -1,7 +1,9 @@
 import ActorNode
 import Foundation
+import NodeKit
 
 // actor-data sheet OUT.png SEED PEOPLE [SIZE] [FRAMING] | actor-data shards FOLDER SEED FIRST COUNT PER_SHARD
+//   | clip FOLDER NAME=VALUE…
 let arguments = CommandLine.arguments
 do {
     switch arguments.count > 1 ? arguments[1] : "" {
@@ -20,8 +22,21 @@ do {
             try writer.writeShard(clips: start..<min(start + size, first + count), to: path)
             print(path)
         }
+    case "clip" where arguments.count >= 3:
+        // Parameters of actor.clip as NAME=VALUE; writes its artifacts into the folder.
+        var parameters: [String: ParameterLiteral] = [:]
+        for argument in arguments.dropFirst(3) {
+            let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+            if parts.count == 2 { parameters[parts[0]] = Int(parts[1]).map { .integer($0) } ?? .string(parts[1]) }
+        }
+        try FileManager.default.createDirectory(atPath: arguments[2], withIntermediateDirectories: true)
+        let context = NodeContext(scratch: arguments[2])
+        try NodeDefinition(ActorClip.self).run(
+            NodeInvocation(
+                inputs: [:], parameters: parameters, outputs: OutputSink(folder: arguments[2], syncs: false),
+                context: context))
     default:
-        print("usage: actor-data sheet OUT.png SEED PEOPLE [SIZE] [FRAMING] | shards FOLDER SEED FIRST COUNT PER_SHARD")
+        print("usage: actor-data sheet OUT.png SEED PEOPLE [SIZE] [FRAMING] | shards FOLDER SEED FIRST COUNT PER_SHARD | clip FOLDER NAME=VALUE…")
     }
 } catch {
     FileHandle.standardError.write(Data("error: \(error)\n".utf8))

@@ -15,11 +15,11 @@ struct Cache: ParsableCommand {
 
         func run() throws {
             let store = try self.store.open()
-            let objects = try store.list().sorted { $0.bytes > $1.bytes }
+            let objects = try store.list()
             var table = TextTable()
-            table.rightAligned = [1]
+            table.rightAligned = [1, 2]
             for object in objects.prefix(max(limit, 0)) {
-                table.add(object.digest.short, byteText(Int(object.bytes)), object.node, object.used.formatted(date: .numeric, time: .shortened))
+                table.add(object.digest.short, byteText(Int(object.bytes)), durationText(object.seconds), object.type ?? "", object.nodes.joined(separator: ", "))
             }
             print(table.text)
             print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)")
@@ -34,7 +34,7 @@ struct Cache: ParsableCommand {
 
         func run() throws {
             let result = try store.open().gc(maxBytes: Int64(maxSize.bytes))
-            print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left")
+            print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left\(result.protected > 0 ? ", \(result.protected) artifacts are in use or pinned" : "")")
         }
     }
 
@@ -44,10 +44,11 @@ struct Cache: ParsableCommand {
 
         func run() throws {
             let result = try store.open().verify()
-            guard result.damaged.isEmpty else {
-                throw Failure.node(result.damaged.map { "damaged: \($0)" }.joined(separator: "\n") + "\n\(result.damaged.count) of \(result.checked) artifacts were damaged and dropped; the next run makes them anew")
+            let problems = result.damaged.map { "damaged: \($0)" } + result.missing.map { "missing: \($0)" }
+            guard result.isClean else {
+                throw Failure.node((problems + ["\(problems.count) of \(result.checked) artifacts were dropped; the next run makes them anew"]).joined(separator: "\n"))
             }
-            print("\(result.checked) artifacts, all whole")
+            print("\(result.checked) artifacts, \(byteText(Int(result.bytes))), all whole")
         }
     }
 
@@ -59,11 +60,12 @@ struct Cache: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            let catalogue = try nodes.catalogue()
+            let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
             var check = GraphCheckOptions()
             check.checksFiles = false
             let graph = try self.graph.load(catalogue: catalogue, options: check)
-            let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
+            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
             do {
                 let found = try engine.artifacts(of: RunTarget(target, in: graph), in: graph)
                 guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }

@@ -11,24 +11,25 @@ struct NodeOptions: ParsableArguments {
     var nodeFolders: [String] = []
 
     /// All node types: those compiled in, and external ones from `Nodes/` beside the working directory or the program, and `--nodes`.
-    func catalogue() throws -> [NodeType: NodeDefinition] {
+    ///
+    /// - Parameter store: Where environments of external nodes are made.
+    func catalogue(_ store: CacheStore) throws -> [NodeType: NodeDefinition] {
         var result: [NodeType: NodeDefinition] = [:]
         for definition in NodeCatalog.definitions { result[definition.description.type] = definition }
-        for node in try externalNodes() {
-            if result[node.description.type] != nil {
-                throw Failure.usage("error: external node type '\(node.description.type)' in \(node.folder) exists already; rename it in its node.yaml")
+        for node in try externalNodes(store) {
+            let type = node.manifest.description.type
+            if result[type] != nil {
+                throw Failure.usage("error: external node type '\(type)' in \(node.manifest.folder) exists already; rename it in its node.yaml")
             }
-            result[node.description.type] = node.definition
+            result[type] = node.definition
         }
         return result
     }
 
     /// External nodes of the searched folders.
-    func externalNodes() throws -> [ExternalNode] {
-        let (nodes, diagnostics) = ExternalNode.discover(in: searchFolders)
-        if diagnostics.hasErrors {
-            throw Failure(status: 2, message: DiagnosticRenderer(usesColour: Terminal.error.usesColour).render(diagnostics))
-        }
+    func externalNodes(_ store: CacheStore) throws -> [ExternalNode] {
+        let (nodes, problems) = ExternalNode.discover(in: searchFolders, store: store)
+        guard problems.isEmpty else { throw Failure.usage(problems.map { "error: \($0)" }.joined(separator: "\n")) }
         return nodes
     }
 

@@ -10,6 +10,7 @@ struct GraphCommand: ParsableCommand {
 
     @OptionGroup var options: GraphOptions
     @OptionGroup var nodes: NodeOptions
+    @OptionGroup var store: StoreOptions
     @Option(help: "dot, mermaid or svg.") var format = Format.svg
     @Option(name: .shortAndLong, help: "File to write; standard output if missing.") var out: String?
 
@@ -17,7 +18,7 @@ struct GraphCommand: ParsableCommand {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false
-        let graph = try options.load(catalogue: nodes.catalogue(), options: check)
+        let graph = try options.load(catalogue: nodes.catalogue(store.open()), options: check)
         let text =
             switch format {
             case .dot: graph.dot()

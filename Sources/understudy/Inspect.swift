@@ -18,11 +18,12 @@ struct Inspect: ParsableCommand {
     @OptionGroup var store: StoreOptions
 
     func run() throws {
-        let catalogue = try nodes.catalogue()
+        let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
         var check = GraphCheckOptions()
         check.checksFiles = false
         let graph = try self.graph.load(catalogue: catalogue, options: check)
-        let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
+        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
         let targets: [RunTarget]
         do {
             targets = try target.map { [try RunTarget($0, in: graph)] } ?? graph.nodes.map { RunTarget(node: $0.id) }

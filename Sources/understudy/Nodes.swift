@@ -11,10 +11,11 @@ struct Nodes: ParsableCommand {
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists all node types.")
         @OptionGroup var nodes: NodeOptions
+        @OptionGroup var store: StoreOptions
 
         func run() throws {
             var table = TextTable()
-            for definition in try nodes.catalogue().values.sorted(by: { $0.description.type < $1.description.type }) {
+            for definition in try nodes.catalogue(store.open()).values.sorted(by: { $0.description.type < $1.description.type }) {
                 table.add(definition.description.type.name, definition.description.summary)
             }
             print(table.text)
@@ -25,9 +26,10 @@ struct Nodes: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Shows one node type in full: ports, parameters, defaults, ranges.")
         @Argument(help: "The node type, for instance 'head.sphere'.") var type: String
         @OptionGroup var nodes: NodeOptions
+        @OptionGroup var store: StoreOptions
 
         func run() throws {
-            let catalogue = try nodes.catalogue()
+            let catalogue = try nodes.catalogue(store.open())
             guard let node = catalogue[NodeType(type)]?.description else {
                 let near = catalogue.keys.map(\.name).filter { $0.contains(type) || type.contains($0.split(separator: ".")[0]) }.sorted()
                 let hint = near.isEmpty ? "'understudy nodes' lists them" : "did you mean \(near.prefix(5).map { "'\($0)'" }.joined(separator: ", "))?"
@@ -54,10 +56,12 @@ struct Nodes: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            guard let node = try nodes.externalNodes().first(where: { $0.description.type.name == type }) else {
+            guard let node = try nodes.externalNodes(store.open()).first(where: { $0.manifest.description.type.name == type }) else {
                 throw Failure.usage("error: no external node type '\(type)'; 'understudy nodes' lists all types")
             }
-            try node.install(in: store.open()) { print($0) }
+            guard let environment = node.environment else { return print("'\(type)' needs no environment") }
+            guard !environment.isComplete else { return print("the environment of '\(type)' is there already") }
+            try environment.install { print($0) }
         }
     }
 }

@@ -46,7 +46,7 @@ struct Report: ParsableCommand {
                 .init("took", run.ended.map { durationText($0.timeIntervalSince(run.started)) } ?? "not ended"),
                 .init("graph file", run.path),
             ],
-            graph: svg(of: run, entries: entries), rows: rows(entries), films: films, previews: previews)
+            graph: svg(of: run, entries: entries, store: store), rows: rows(entries), films: films, previews: previews)
         let folder = URL(filePath: out).deletingLastPathComponent().path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try Data(page.html.utf8).write(to: URL(filePath: out))
@@ -63,11 +63,11 @@ struct Report: ParsableCommand {
     }
 
     /// The graph as the file stands now, each node with how it fared; empty when the file no longer loads.
-    private func svg(of run: JournalRun, entries: [JournalEntry]) -> String {
+    private func svg(of run: JournalRun, entries: [JournalEntry], store: CacheStore) -> String {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false
-        guard let catalogue = try? nodes.catalogue(),
+        guard let catalogue = try? nodes.catalogue(store),
             let graph = Graph.load(GraphRequest(path: run.path), catalogue: catalogue.mapValues(\.description), options: check).graph
         else { return "<p>The graph file cannot be read any more.</p>" }
         var annotations: [String: NodeAnnotation] = [:]

@@ -21,9 +21,10 @@ struct Run: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Prints errors only.") var quiet = false
 
     func run() throws {
-        let catalogue = try nodes.catalogue()
+        let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
         let graph = try self.graph.load(catalogue: catalogue)
-        let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
+        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
         var options = try execution.runOptions(for: graph)
         options.keepsGoing = keepGoing
         options.outputFolder = out
@@ -71,9 +72,10 @@ struct Plan: ParsableCommand {
     @Flag(help: "Prints the plan as JSON.") var json = false
 
     func run() throws {
-        let catalogue = try nodes.catalogue()
+        let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
         let graph = try self.graph.load(catalogue: catalogue)
-        let engine = UnderstudyEngine(store: try store.open(), catalogue: catalogue)
+        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
         let plan = try engine.plan(graph, options: try execution.runOptions(for: graph))
         if let why, graph.node(why) == nil { throw Failure.usage("error: graph '\(graph.name)' has no node '\(why)'") }
         if json {

@@ -9,13 +9,17 @@ final class Workshop: Sendable {
     let folder: String
     let catalogue: [NodeType: NodeDefinition]
 
-    init(catalogue: [NodeType: NodeDefinition] = testCatalogue) throws {
-        folder = FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
+    private let isBorrowed: Bool
+
+    /// - Parameter borrowed: A folder that another process owns and removes.
+    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil) throws {
+        isBorrowed = borrowed != nil
+        folder = borrowed ?? FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
         self.catalogue = catalogue
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
+    deinit { if !isBorrowed { try? FileManager.default.removeItem(atPath: folder) } }
 
     var storePath: String { "\(folder)/cache" }
 

@@ -108,6 +108,7 @@ extension Execution {
         try checkInputsUnchanged(target.node, inputStates)
         let record = try store.commit(
             key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(),
+            source: item.fingerprint?.source,
             files: sink.results.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest) })
         checkpoints.remove()
         return .done(record, cached: false)

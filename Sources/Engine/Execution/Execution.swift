@@ -87,10 +87,12 @@ final class Execution: @unchecked Sendable {
         }
         over.wait()
         cancellation.removeHandler(token)
+        defer { emitter.flush() }
         return try queue.sync { try conclude() }
     }
 
     private func stop() {
+        guard !isOver else { return }
         wasCancelled = true
         scheduler.stop()
         drain()
@@ -259,6 +261,10 @@ final class Execution: @unchecked Sendable {
         if !isForced {
             let found = try reader.lookup(key)
             if case .hit(let record) = found {
+                if record.isOutdated(by: print.source) {
+                    emitter.send(.warning(
+                        "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
+                }
                 work[task] = Work(key: key, fingerprint: print)
                 complete(task, record, cached: true)
                 scheduler.resolved(task)

@@ -69,14 +69,13 @@ struct Planner {
         let feeds = state.feeds(of: node, instance)
         let print = state.fingerprint(of: node, feeds)
         let last = try Journal.last(graph: state.graph.name, instance: instance, reader.db)
-        let sourceChanged = last?.fingerprint.source != nil && print.source != nil && last?.fingerprint.source != print.source
         func make(
             _ status: Plan.Status, _ reasons: [RunReason], key: Digest? = nil, record: ActionRecord? = nil
         ) -> Plan.Entry {
             Plan.Entry(
                 instance: instance, type: node.type.name, status: status, reasons: reasons,
                 seconds: record?.seconds ?? last?.seconds, key: key, outputs: record?.outputs ?? [:],
-                sourceChanged: sourceChanged)
+                sourceChanged: record?.isOutdated(by: print.source) ?? false)
         }
         guard let key = state.key(of: node, feeds) else {
             let awaited = feeds.flatMap { $0.feeds.compactMap(\.awaits) }

@@ -19,6 +19,14 @@ public struct ActionRecord: Sendable, Hashable, Codable {
     /// How long it took, in seconds.
     public let seconds: Double
     public let outputs: [String: Output]
+    /// The digest of the node's source code when this was made, if it was known.
+    public let source: Digest?
+
+    /// Whether the node's code changed since without its version saying so.
+    func isOutdated(by source: Digest?) -> Bool {
+        guard let made = self.source, let source else { return false }
+        return made != source
+    }
 }
 
 /// Why something in the store could not be used.

@@ -119,7 +119,7 @@ public final class CacheStore: Sendable {
     ///
     /// - Parameter files: Finished and synced files by output port.
     func commit(
-        key: Digest, node: String, version: Int, seconds: Double, files: [String: NewFile]
+        key: Digest, node: String, version: Int, seconds: Double, source: Digest? = nil, files: [String: NewFile]
     ) throws -> ActionRecord {
         try database.write { db in
             var outputs: [String: ActionRecord.Output] = [:]
@@ -151,7 +151,7 @@ public final class CacheStore: Sendable {
                 ).execute(arguments: [file.digest.hex, suffix, state.size, state.modified, state.inode, now, now])
                 outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: state.size)
             }
-            let record = ActionRecord(key: key, node: node, version: version, seconds: seconds, outputs: outputs)
+            let record = ActionRecord(key: key, node: node, version: version, seconds: seconds, outputs: outputs, source: source)
             try insert(record, created: now, db)
             try writeRecord(record)
             return record
@@ -161,9 +161,9 @@ public final class CacheStore: Sendable {
     private func insert(_ record: ActionRecord, created: Double, _ db: Database) throws {
         let outputs = String(decoding: try JSON.encoder.encode(record.outputs), as: UTF8.self)
         try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO actions (key, node, version, seconds, outputs, created) VALUES (?, ?, ?, ?, ?, ?)"
+            sql: "INSERT OR REPLACE INTO actions (key, node, version, seconds, outputs, created, source) VALUES (?, ?, ?, ?, ?, ?, ?)"
         ).execute(
-            arguments: [record.key.hex, record.node, record.version, record.seconds, outputs, created])
+            arguments: [record.key.hex, record.node, record.version, record.seconds, outputs, created, record.source?.hex])
         try db.cachedStatement(sql: "DELETE FROM products WHERE key = ?").execute(arguments: [record.key.hex])
         for output in record.outputs.values {
             try db.cachedStatement(sql: "INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)")

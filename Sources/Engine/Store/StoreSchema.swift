@@ -35,6 +35,9 @@ enum StoreSchema {
                     CREATE INDEX instances_node ON instances (node, idx, run);
                     """)
         }
+        migrator.registerMigration("2: source code of actions") { db in
+            try db.execute(sql: "ALTER TABLE actions ADD COLUMN source TEXT")
+        }
         return migrator
     }
 }
