@@ -67,8 +67,8 @@ import Testing
         #expect(ActorSpeech.visemes(of: "_") == [.sil])
         guard let speech = try? ActorSpeech(text: "Mama.", seed: 3) else { return }
         let again = try ActorSpeech(text: "Mama.", seed: 3)
-        #expect(speech.samples == again.samples)
-        #expect(speech.samples.contains { abs($0) > 0.05 })
+        let (same, loud) = (speech.samples == again.samples, speech.samples.contains { abs($0) > 0.05 })
+        #expect(same && loud)
         let frames = (0..<Int(speech.duration * 24)).map { speech.weights(at: Double($0) / 24) }
         #expect(frames.contains { $0[Viseme.PP.rawValue] > 0.5 })
         #expect(frames.contains { $0[Viseme.aa.rawValue] + $0[Viseme.O.rawValue] > 0.5 })
@@ -76,7 +76,8 @@ import Testing
     }
 
     @Test func clipNodeWritesEveryOutput() throws {
-        let outputs = try NodeBench().run(
+        let bench = try NodeBench()
+        let outputs = try bench.run(
             ActorClip.self,
             parameters: ["frames": .integer(5), "size": .string("64x64"), "person": .integer(4), "motion": .integer(9)])
         let video: Video = try outputs["video"]
