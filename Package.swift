@@ -4,11 +4,11 @@ import PackageDescription
 // One settings list and two helpers keep the targets uniform: a library in Sources/, a node family in Nodes/.
 
 let settings: [SwiftSetting] = [.swiftLanguageMode(.v6)]
-let release: [CSetting] = [.unsafeFlags(["-O3"])]
 
 /// A library target in `Sources/`.
-func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "Sources/\(name)", swiftSettings: settings)
+func library(_ name: String, _ dependencies: [Target.Dependency] = [], exclude: [String] = []) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: "Sources/\(name)", exclude: exclude, swiftSettings: settings)
 }
 
 /// A system library: module map and shim in `Sources/`, found by pkg-config where there is a `.pc` file.
@@ -29,6 +29,11 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
         swiftSettings: settings)
 }
 
+/// A program that users do not need: benchmarks, training data.
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let systemLibraries: [Target] = [
@@ -39,30 +44,46 @@ let systemLibraries: [Target] = [
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
+    system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
 let libraries: [Target] = [
     .target(
-        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels", cSettings: release,
+        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels",
         linkerSettings: [.linkedLibrary("dnnl")]),
     library("Safetensors"),
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
     library("Media", ["CFFmpeg"]),
+    .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
-    library("Perception", ["Drawing"]),
+    library("Perception", ["Drawing", "CZlib"]),
+    library("PerceptionValues", ["NodeKit", "Perception"]),
     library("NodeKit", ["Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
-    library("Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log]),
-    library("Inspection", ["NodeKit", "Drawing", "Perception"]),
+    library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
+    library(
+        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
 ]
 
 let nodes: [Target] = [
+    node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
     node("MediaFiles", ["Media"]),
     node("Metrics"),
+    node("Skeleton", ["Perception", "PerceptionValues"]),
+    node("BoneNormalization", ["Perception", "PerceptionValues"]),
+    node("Head", ["Perception", "PerceptionValues"]),
+    node("PoseMaps", ["Perception", "Drawing"]),
+    node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
+    node("DiTSegment", ["Models", "Tensors"]),
+    node("FaceMotion", ["Models", "Tensors"]),
+    node("PoseEncoder", ["Models", "Tensors"]),
+    node("Reference", ["Models", "Tensors"]),
+    node("SkeletonNetwork", ["Models", "Tensors"]),
+    node("VAE", ["Models", "Tensors"]),
 ]
 
 let package = Package(
@@ -86,13 +107,31 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
+        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
+        tool("actor-data", ["ActorNode", "NodeKit"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),
+        tests("VAETests", ["Models", "Tensors", "Safetensors"], resources: [.copy("Fixtures")]),
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
+        tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
-        tests("NetworkTests", ["Models"]),
+        tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
+        tests(
+            "NetworkNodeTests",
+            [
+                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "NodeKit", "NodeTesting", "Safetensors",
+            ]),
+        tests(
+            "PerceptionTests",
+            [
+                "Perception", "PerceptionValues", "NodeKit", "NodeTesting", "SkeletonNode", "BoneNormalizationNode",
+                "HeadNode", "PoseMapsNode", "FaceCropNode",
+            ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
+        tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
+        tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ]
 )

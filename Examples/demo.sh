@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 bash Examples/setup.sh
 swift build -c release --product understudy
 understudy="$(swift build -c release --show-bin-path)/understudy"
-"$understudy" run Graphs/animate.yaml "$@"
+"$understudy" run Graphs/example.yaml "$@"
 "$understudy" report --out out/report.html
 echo "The film and its report are in out/"

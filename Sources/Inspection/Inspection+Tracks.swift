@@ -4,8 +4,8 @@ import NodeKit
 import Perception
 
 extension Inspection {
-    static func pose(_ pose: PoseTrack, backdrop: Video?) throws -> Inspection {
-        let joints = PoseTrack.jointCount
+    static func pose(_ pose: NodeKit.PoseTrack, backdrop: Video?) throws -> Inspection {
+        let joints = NodeKit.PoseTrack.jointCount
         func seen(_ range: Range<Int>) -> String {
             let part = (0..<pose.count).flatMap { frame in range.map { pose.confidence[frame * joints + $0] } }
             let count = part.count { $0 >= 0.5 }
@@ -21,10 +21,10 @@ extension Inspection {
             ]
         let drawing = SkeletonDrawing(confidenceThreshold: 0.3, drawsHead: true)
         let sheet = try overlay(pose.timeline, width: pose.width, height: pose.height, backdrop: backdrop) { frame, canvas in
-            drawing.draw(
-                keypoints: Array(pose.keypoints[(frame * joints * 2)..<((frame + 1) * joints * 2)]),
-                depth: (0..<joints).map { pose.positions[(frame * joints + $0) * 3 + 2] },
-                confidence: Array(pose.confidence[(frame * joints)..<((frame + 1) * joints)]), on: canvas)
+            let rows = (frame * joints)..<((frame + 1) * joints)
+            let keypoints = Array(pose.keypoints[(rows.lowerBound * 2)..<(rows.upperBound * 2)])
+            let depth: [Float] = rows.map { pose.positions[$0 * 3 + 2] }
+            drawing.draw(keypoints: keypoints, depth: depth, confidence: Array(pose.confidence[rows]), on: canvas)
         }
         return Inspection(facts: facts, preview: sheet)
     }

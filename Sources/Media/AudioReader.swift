@@ -26,11 +26,14 @@ public final class AudioReader {
     public let source: AudioInfo
 
     private let decoder: StreamDecoder
-    private let frame: Frame
+    /// The frame to convert next, and the one after it: the last one of a stream may be longer than its sound.
+    private var frame: Frame
+    private var upcoming: Frame
     private var resampler: AudioResampler?
     /// File time of the first decoded sample.
     private let firstTime: Rational
     private var hasFrame = true
+    private var hasUpcoming = false
     /// Input sample frames given to the resampler, and what is still to be given as silence.
     private var consumed: Int64 = 0
     private var silence: Int64 = 0
@@ -68,6 +71,8 @@ public final class AudioReader {
         guard try decoder.next(into: frame.pointer) else {
             throw MediaError(.malformed, path: path, "no sound could be decoded; the file is damaged or cut short")
         }
+        upcoming = try Frame(path: path)
+        hasUpcoming = try decoder.next(into: upcoming.pointer)
         let origin = file.origin
         let pts = frame.pointer.pointee.best_effort_timestamp
         firstTime = pts == cff_no_pts ? origin : Rational(pts) * decoder.timeBase
@@ -150,14 +155,29 @@ public final class AudioReader {
                 return out
             }
             if drift < -rate / 10 {
-                hasFrame = try decoder.next(into: frame.pointer)
+                try moveOn()
                 return out
             }
         }
-        if let resampler { out += try resampler.convert(frame.pointer) }
-        consumed += Int64(shape.nb_samples)
-        hasFrame = try decoder.next(into: frame.pointer)
+        let count = hasUpcoming ? Int(shape.nb_samples) : lastLength(shape, rate: rate)
+        if let resampler { out += try resampler.convert(frame.pointer, count: count) }
+        consumed += Int64(count)
+        try moveOn()
         return out
+    }
+
+    private func moveOn() throws {
+        swap(&frame, &upcoming)
+        hasFrame = hasUpcoming
+        if hasFrame { hasUpcoming = try decoder.next(into: upcoming.pointer) }
+    }
+
+    /// Codecs fill their last frame up with nothing; the container may tell how much of it is sound.
+    private func lastLength(_ shape: AVFrame, rate: Int64) -> Int {
+        let count = Int64(shape.nb_samples)
+        let told = (Rational(withUnsafePointer(to: shape) { cff_frame_duration($0) }) * decoder.timeBase * Rational(rate)).rounded
+        // Containers that count in milliseconds round: that is no fill.
+        return Int(told > 0 && told + rate / 500 < count ? told : count)
     }
 
     private func convertSilence() throws -> [Float] {

@@ -61,8 +61,8 @@ final class AudioResampler {
         return output
     }
 
-    func convert(_ frame: UnsafeMutablePointer<AVFrame>) throws -> [Float] {
-        let count = Int(frame.pointee.nb_samples)
+    /// Converts the first `count` sample frames of `frame`.
+    func convert(_ frame: UnsafeMutablePointer<AVFrame>, count: Int) throws -> [Float] {
         guard let data = frame.pointee.extended_data, count > 0 else { return [] }
         var planes = (0..<max(1, inputChannels)).map { index -> UnsafePointer<UInt8>? in
             // Packed formats have one plane only.

@@ -75,6 +75,10 @@ final class InputFile {
 
     var formatName: String { context.pointee.iformat.flatMap { $0.pointee.name }.map { String(cString: $0) } ?? "?" }
 
+    var hasTimeStamps: Bool {
+        context.pointee.iformat.map { $0.pointee.flags & (AVFMT_NOTIMESTAMPS | AVFMT_GENERIC_INDEX) == 0 } ?? false
+    }
+
     func stream(_ index: Int) -> UnsafeMutablePointer<AVStream>? {
         guard index >= 0, index < Int(context.pointee.nb_streams) else { return nil }
         return context.pointee.streams[index]

@@ -60,6 +60,9 @@ final class VideoEncoder {
         allocated.pointee.chroma_sample_location = isLossless ? AVCHROMA_LOC_UNSPECIFIED : AVCHROMA_LOC_LEFT
         // A key frame every two seconds keeps seeking quick.
         allocated.pointee.gop_size = Int32(clamping: max(1, (rate * Rational(2)).rounded))
+        // Without B frames the order of decoding is the order of showing: MP4 has no place for the length of the last
+        // frame otherwise, where frames stand at uneven distances.
+        allocated.pointee.max_b_frames = 0
         // x264's output depends on how many threads share a picture: a fixed number, whatever the machine.
         allocated.pointee.thread_count = 4
         allocated.pointee.flags |= AV_CODEC_FLAG_BITEXACT

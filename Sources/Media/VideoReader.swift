@@ -67,6 +67,7 @@ public final class VideoReader {
     private var upcoming: Stamped?
     private var isExhausted = false
     private var lastTime: Rational?
+    private var leftOut = 0
     private var slot: Int64 = 0
     private var rendered: (time: Rational, image: RasterImage)?
     private var hasEnded = false
@@ -84,16 +85,11 @@ public final class VideoReader {
     /// - Throws: `MediaError` if the file cannot be opened, has no picture that can be decoded, or the options make no sense.
     public init(path: String, options: Options = Options()) throws {
         try Self.check(options, path)
-        let file = try InputFile(path: path)
-        guard let index = file.bestStream(AVMEDIA_TYPE_VIDEO) else {
-            throw MediaError(.noStream, path: path, "the file has no video stream (format '\(file.formatName)')")
-        }
+        var (file, decoder) = try Self.open(path, options)
         let origin = file.origin
         let start = options.start ?? .zero
         self.path = path
         self.options = options
-        self.file = file
-        decoder = try StreamDecoder(file: file, index: index, threads: options.threads)
         converter = FrameConverter(path: path)
         orientation = cff_stream_display_matrix(decoder.stream).map { Orientation(displayMatrix: $0) } ?? Orientation()
         zero = origin + start
@@ -102,12 +98,24 @@ public final class VideoReader {
         current = Stamped(frame: try Frame(path: path), time: .zero, duration: .zero)
 
         let fallback = source.frameRate.map(\.reciprocal) ?? Rational(1, 25)
-        guard try Self.findStart(decoder, current.frame, zero, fallback, &current.time, &current.duration) else {
+        let frame = current.frame.pointer
+        let isFar = start > Rational(1)
+        var first = isFar ? try Self.seekStart(file, decoder, frame, zero, fallback) : nil
+        if first == nil, isFar {
+            // Some files cannot seek, or not back: read a fresh one from its beginning.
+            (file, decoder) = try Self.open(path, options)
+        }
+        if first == nil, try decoder.next(into: frame) { first = Self.stamp(frame, decoder, after: nil, fallback) }
+        self.file = file
+        self.decoder = decoder
+        guard let (time, duration) = first else {
             let cause = decoder.readError.map { " (\(describe($0)))" } ?? ""
             throw MediaError(
                 .malformed, path: path, "not one frame could be decoded\(cause); the file is damaged or cut short")
         }
-        lastTime = current.time
+        current.time = time
+        current.duration = duration
+        lastTime = time
         let shape = current.frame.pointer.pointee
         let aspect = Rational(av_guess_sample_aspect_ratio(file.context, decoder.stream, current.frame.pointer))
         let placement = Placement(
@@ -152,6 +160,7 @@ public final class VideoReader {
     public var warnings: [String] {
         var list: [String] = []
         if decoder.damaged > 0 { list.append("\(path): \(decoder.damaged) damaged packets or frames.") }
+        if leftOut > 0 { list.append("\(path): left out \(leftOut) frames whose time stamps do not move forward.") }
         if let error = decoder.readError { list.append("\(path): reading broke off: \(describe(error)).") }
         if hasEnded, isExhausted, options.end == nil, let claimed = source.duration, let ending,
             ending - file.origin + max(Rational(1, 2), current.duration * Rational(2)) < claimed
@@ -266,18 +275,41 @@ public final class VideoReader {
         while try decoder.next(into: frame.pointer) {
             let stamped = stamp(frame)
             // A stamp that does not move forward comes from a damaged file; showing it would put the film out of step.
-            if let lastTime, stamped.time <= lastTime { continue }
+            if let lastTime, stamped.time <= lastTime {
+                leftOut += 1
+                continue
+            }
+            if let lastTime, stamped.time - lastTime > Rational(3600) {
+                throw MediaError(
+                    .malformed, path: path,
+                    "the time stamps of its picture jump by more than an hour after "
+                        + "\((lastTime - file.origin).doubleValue) s; give 'end' to stop before, or repair it with ffmpeg")
+            }
             lastTime = stamped.time
             upcoming = stamped
             return true
         }
         isExhausted = true
+        if let end = declaredEnd, end > current.time, end - current.time <= max(current.duration, averageDuration) * Rational(2) {
+            current.duration = end - current.time
+        }
         return false
     }
 
+    private var averageDuration: Rational { source.frameRate.map(\.reciprocal) ?? Rational(1, 25) }
+
+    /// Where an MP4 says its picture ends. Its packets' durations are distances in decoding order, which for frames at
+    /// uneven distances say nothing of the last one's length.
+    private var declaredEnd: Rational? {
+        let stream = decoder.stream.pointee
+        guard file.formatName.hasPrefix("mov"), stream.start_time != cff_no_pts, stream.duration != cff_no_pts,
+            stream.duration > 0
+        else { return nil }
+        return Rational(stream.start_time) * decoder.timeBase + Rational(stream.duration) * decoder.timeBase
+    }
+
     private func stamp(_ frame: Frame) -> Stamped {
-        let fallback = source.frameRate.map(\.reciprocal) ?? Rational(1, 25)
-        let (time, duration) = Self.stamp(frame.pointer, decoder, after: current, fallback)
+        let (time, duration) = Self.stamp(frame.pointer, decoder, after: current, averageDuration)
         return Stamped(frame: frame, time: time, duration: duration)
     }
 
@@ -291,27 +323,29 @@ public final class VideoReader {
         return (Rational(pts) * decoder.timeBase, duration)
     }
 
-    /// Decodes the first frame to start from: near `zero` by seeking, where the file allows it, else the very first.
-    private static func findStart(
-        _ decoder: StreamDecoder, _ frame: Frame, _ zero: Rational, _ fallback: Rational, _ time: inout Rational,
-        _ duration: inout Rational
-    ) throws -> Bool {
+    private static func open(_ path: String, _ options: Options) throws -> (InputFile, StreamDecoder) {
+        let file = try InputFile(path: path)
+        guard let index = file.bestStream(AVMEDIA_TYPE_VIDEO) else {
+            throw MediaError(.noStream, path: path, "the file has no video stream (format '\(file.formatName)')")
+        }
+        return (file, try StreamDecoder(file: file, index: index, threads: options.threads))
+    }
+
+    /// Decodes a frame at or before `zero` by seeking; nil if the file cannot.
+    private static func seekStart(
+        _ file: InputFile, _ decoder: StreamDecoder, _ frame: UnsafeMutablePointer<AVFrame>, _ zero: Rational,
+        _ fallback: Rational
+    ) throws -> (Rational, Rational)? {
+        // Bare codec streams have no time stamps to seek by.
+        guard file.hasTimeStamps else { return nil }
         // An index may lead to a key frame that is shown only after the instant asked for; then start further back.
-        for back in [Int64(0), 2, 10] where zero > Rational(back + 1) {
-            guard decoder.seek(to: ((zero - Rational(back)) / decoder.timeBase).floor) else { break }
-            guard try decoder.next(into: frame.pointer), frame.pointer.pointee.best_effort_timestamp != cff_no_pts else {
-                continue
-            }
-            (time, duration) = stamp(frame.pointer, decoder, after: nil, fallback)
-            if time <= zero { return true }
+        for back in [Int64(0), 2, 10] where zero - file.origin > Rational(back) {
+            guard decoder.seek(to: ((zero - Rational(back)) / decoder.timeBase).floor) else { return nil }
+            guard try decoder.next(into: frame), frame.pointee.best_effort_timestamp != cff_no_pts else { continue }
+            let found = stamp(frame, decoder, after: nil, fallback)
+            if found.0 <= zero { return found }
         }
-        if zero > Rational(1) {
-            let first = decoder.stream.pointee.start_time
-            _ = decoder.seek(to: first == cff_no_pts ? 0 : first)
-        }
-        guard try decoder.next(into: frame.pointer) else { return false }
-        (time, duration) = stamp(frame.pointer, decoder, after: nil, fallback)
-        return true
+        return nil
     }
 
     /// A time base in which both the stream's ticks and the offset are whole numbers, where 31 bits allow it.

@@ -17,15 +17,59 @@ final class TensorStorage: @unchecked Sendable {
 
     init(uninitialized count: Int) {
         self.count = count
-        base = AlignedMemory.allocate(byteCount: count * MemoryLayout<Float>.stride)
+        base = StoragePool.shared.take(byteCount: count * MemoryLayout<Float>.stride)
             .bindMemory(to: Float.self, capacity: count)
     }
 
-    deinit { free(base) }
+    deinit { StoragePool.shared.give(base, byteCount: count * MemoryLayout<Float>.stride) }
 }
 
 /// Something computed from a tensor's numbers and kept with them.
 protocol DerivedForm: AnyObject, Sendable {}
+
+/// Large blocks that wait to be used again: networks ask for the same sizes over and over, and fresh pages from the system
+/// cost more than most elementwise operations.
+///
+/// `@unchecked Sendable`: a block belongs to the pool only between `give` and `take`.
+private final class StoragePool: @unchecked Sendable {
+    static let shared = StoragePool()
+    /// Blocks below the first bound are left to the allocator; the pool keeps at most the second bound, in bytes.
+    private static let smallest = 1 << 18, capacity = 1 << 28
+
+    private struct State: @unchecked Sendable {
+        var blocks: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
+        var total = 0
+    }
+    private let state = Mutex(State())
+
+    func take(byteCount: Int) -> UnsafeMutableRawPointer {
+        let found: Shared<UnsafeMutableRawPointer>? = byteCount < Self.smallest ? nil : state.withLock { state in
+            guard let index = state.blocks.lastIndex(where: { $0.byteCount == byteCount }) else { return nil }
+            state.total -= byteCount
+            return Shared(state.blocks.remove(at: index).base)
+        }
+        return found?.pointer ?? AlignedMemory.allocate(byteCount: byteCount)
+    }
+
+    func give(_ base: UnsafeMutablePointer<Float>, byteCount: Int) {
+        let block = Shared(UnsafeMutableRawPointer(base))
+        guard byteCount >= Self.smallest, byteCount <= Self.capacity / 4 else {
+            return AlignedMemory.release(block.pointer)
+        }
+        let surplus: Shared<[UnsafeMutableRawPointer]> = state.withLock { state in
+            state.blocks.append((byteCount, block.pointer))
+            state.total += byteCount
+            var dropped: [UnsafeMutableRawPointer] = []
+            while state.total > Self.capacity {
+                let oldest = state.blocks.removeFirst()
+                state.total -= oldest.byteCount
+                dropped.append(oldest.base)
+            }
+            return Shared(dropped)
+        }
+        for base in surplus.pointer { AlignedMemory.release(base) }
+    }
+}
 
 enum AlignedMemory {
     /// At least 64 bytes, aligned to 64; free with `free`.

@@ -67,7 +67,7 @@ public final class WeightStore: Sendable {
         self.index = index
     }
 
-    /// The safetensors files of a folder: those of its index, or all there are.
+    /// The safetensors files of a folder: those of its index, else the one with a standard name, else all there are.
     private static func shards(folder: String) throws -> [String] {
         let names = try FileManager.default.contentsOfDirectory(atPath: folder).sorted()
         let url = URL(filePath: folder)
@@ -85,7 +85,9 @@ public final class WeightStore: Sendable {
             }
             return shards.map { url.appending(path: $0).path }
         }
-        let found = names.filter { $0.hasSuffix(".safetensors") }
+        // The standard names win over whatever else lies there, such as half-precision variants.
+        let standard = ["diffusion_pytorch_model.safetensors", "model.safetensors"].filter(names.contains)
+        let found = standard.isEmpty ? names.filter { $0.hasSuffix(".safetensors") } : Array(standard.prefix(1))
         guard !found.isEmpty else {
             throw WeightError(path: folder, "holds no .safetensors file")
         }

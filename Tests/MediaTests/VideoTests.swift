@@ -119,6 +119,20 @@ import Testing
         #expect(throws: MediaError.self) { try VideoReader(path: path, options: options) }
     }
 
+    /// A transport stream does not start at 0; a bare H.264 stream has no time stamps and cannot seek.
+    @Test(arguments: ["ts", "mkv", "h264"]) func readsARangeOfOtherContainers(_ kind: String) throws {
+        let film = try write("own.mp4", (0..<150).map { numbered($0) }, base: Rational(1, 25))
+        let path = scratch.file("other.\(kind)")
+        guard let worked = try ffmpeg(["-i", film, "-c", "copy", path]) else { return }
+        try #require(worked)
+        var options = VideoReader.Options()
+        options.start = Rational(4)
+        options.end = Rational(5)
+        let list = try frames(VideoReader(path: path, options: options))
+        #expect(list.map { number(of: $0.image) } == (100..<125).map { $0 % 28 })
+        #expect(try frames(VideoReader(path: path)).count == 150)
+    }
+
     @Test func turnsUprightAndKeepsOddSizes() throws {
         for (degrees, corners) in [
             (0, [0, 1, 2, 3]), (90, [2, 0, 3, 1]), (180, [3, 2, 1, 0]), (270, [1, 3, 0, 2]),

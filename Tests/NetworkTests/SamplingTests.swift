@@ -16,7 +16,9 @@ struct SamplingTests {
 
     /// Data distributed as N(mean, spread²) has a velocity in closed form and an exact path.
     private func integrate(_ solver: FlowSolver, steps: Int) -> (error: Double, evaluations: Int) {
-        let mean = 0.7, spread = 0.4, noise = 1.3
+        let mean = 0.7
+        let spread = 0.4
+        let noise = 1.3
         var evaluations = 0
         let sampler = FlowSampler(schedule: FlowSchedule(steps: steps, shift: 3), solver: solver)
         var state = FlowSampler.State(sample: [Float(noise)])

@@ -88,6 +88,16 @@ def encoders(folder):
     save(folder, "keypoint_net", network.config, {"image": image}, network(image), network)
 
 
+def block_vae(folder):
+    network = networks.BlockVAE(z_dim=3, encoder_dim=4, encoder_blocks=1, decoder_dim=5, decoder_blocks=2)
+    network = randomise(network)
+    network.config |= dict(latents_mean=[0.1, -0.2, 0.3], latents_std=[1.0, 2.0, 0.5])
+    video, z = random(1, 3, 9, 16, 24, seed=1).tanh(), random(1, 3, 3, 2, 3, seed=2)
+    save(folder, "block_vae", network.config, {"video": video, "z": z},
+         {"latent": network.encode(video), "decoded": network.decode(z), "standardised": network.standardised(video),
+          "from_standardised": network.from_standardised(z)}, network)
+
+
 def vae(folder):
     from diffusers import AutoencoderKLWan
     config = dict(base_dim=4, z_dim=4, dim_mult=[1, 2, 2], num_res_blocks=1, attn_scales=[], temperal_downsample=[True, True],
@@ -108,6 +118,6 @@ if __name__ == "__main__":
     target.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     with torch.no_grad():
-        dit(target), encoders(target), vae(target)
+        dit(target), encoders(target), block_vae(target), vae(target)
     for path in sorted(target.glob("*.safetensors")):
         print(path.name, path.stat().st_size)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .block_vae import BlockVAE
 from .layers import Attention, CausalConv3d, ChannelNorm, ResidualConv, rotary_table, timestep_embedding
 
 
@@ -222,7 +223,7 @@ class PoseEncoder(nn.Module):
     maps [B, 6, F, H, W] in 0…1 (bytes / 255; skeleton first) → [B, out_channels, T, H/8, W/8].
     """
 
-    defaults = dict(_class_name="PoseEncoder", in_channels=6, channels=[16, 32, 48], out_channels=16)
+    defaults = dict(_class_name="PoseEncoder", in_channels=6, channels=[8, 24, 48], out_channels=16)
 
     def __init__(self, **config):
         super().__init__()
@@ -250,7 +251,7 @@ class FaceMotionEncoder(nn.Module):
     crops [B, 3, S, S] in −1…1 (S = image_size, RGB) → tokens [B, N, face_dim]. Frames go in as the batch.
     """
 
-    defaults = dict(_class_name="FaceMotionEncoder", image_size=224, channels=[16, 24, 32, 48, 64], motion_dim=24, hidden_dim=128,
+    defaults = dict(_class_name="FaceMotionEncoder", image_size=64, channels=[16, 32, 48, 64], motion_dim=24, hidden_dim=128,
                     face_tokens=4, face_dim=64)
 
     def __init__(self, **config):
@@ -361,7 +362,7 @@ class KeypointNet(nn.Module):
                 "visibility": self.to_visibility(pooled), "head": self.to_head(pooled)}
 
 
-CLASSES = {k.__name__: k for k in (DreamActorTransformer, PoseEncoder, FaceMotionEncoder, AudioEncoder, KeypointNet)}
+CLASSES = {k.__name__: k for k in (DreamActorTransformer, PoseEncoder, FaceMotionEncoder, AudioEncoder, KeypointNet, BlockVAE)}
 
 
 def build(config):

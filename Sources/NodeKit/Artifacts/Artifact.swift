@@ -22,11 +22,18 @@ public struct Artifact: Sendable, Hashable {
     public static let typeKey = "understudy.type"
     public static let metadataKey = "understudy.meta"
 
-    /// The content digest of a safetensors artifact: SHA-256 over its header bytes followed by the SHA-256 of its data
-    /// section, so that it can be computed while streaming although the header is written last.
+    /// The content digest of a safetensors artifact: SHA-256 over its header (as JSON with sorted keys: some writers order
+    /// it at random) followed by the SHA-256 of its data section, so that it can be computed while streaming although the
+    /// header is written last.
+    ///
+    /// - Parameter header: The header's bytes in the file, length prefix included.
     public static func digest(header: [UInt8], data: Digest) -> Digest {
         let hasher = Hasher256()
-        header.withUnsafeBytes { hasher.update($0) }
+        let json = Data(header.dropFirst(8))
+        let canonical = (try? JSONSerialization.jsonObject(with: json)).flatMap {
+            try? JSONSerialization.data(withJSONObject: $0, options: [.sortedKeys, .withoutEscapingSlashes])
+        }
+        (canonical ?? json).withUnsafeBytes { hasher.update($0) }
         hasher.update(data.hex)
         return hasher.finish()
     }

@@ -37,14 +37,15 @@ public struct LatentGrid: Sendable {
         return LatentGrid(channels: channels, frames: range.count, height: height, width: width, values: cut)
     }
 
-    /// The latent frames of a range of video frames that begins at a latent frame's end.
+    /// The latent frames of a range of video frames that begins at a latent frame's end. A range that ends between two (the
+    /// last segment of a clip that is not 1 + 4k frames long) takes in the latent frame that codes its last frames.
     ///
-    /// - Throws: ``NodeError`` unless the range is `4a ..< 4b + 1`, as segments of 1 + 4k frames are.
+    /// - Throws: ``NodeError`` unless the range begins at a frame 4a.
     static func latentRange(of frames: Range<Int>) throws -> Range<Int> {
-        guard frames.lowerBound % 4 == 0, frames.upperBound % 4 == 1 else {
-            throw NodeError("frames \(frames) do not lie on the latent grid; segments are 1 + 4k frames, 4k apart")
+        guard frames.lowerBound >= 0, frames.lowerBound % 4 == 0, !frames.isEmpty else {
+            throw NodeError("frames \(frames) do not begin on the latent grid; segments are 1 + 4k frames, 4k apart")
         }
-        return (frames.lowerBound / 4)..<(frames.upperBound / 4 + 1)
+        return (frames.lowerBound / 4)..<((frames.upperBound + 2) / 4 + 1)
     }
 
     init(file: SafetensorsFile, tensor: String) throws {

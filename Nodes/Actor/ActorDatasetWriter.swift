@@ -1,0 +1,154 @@
+import Foundation
+import Perception
+import Safetensors
+
+/// Writes shards of clips for training.
+public struct ActorDatasetWriter: Sendable {
+    public var seed: UInt64
+    public var frames: Int
+    public var references: Int
+    public var width: Int
+    public var height: Int
+    public var framesPerSecond: Double
+    public var faceCrop: Int
+    public var framing: ActorFraming
+    /// Which part of the clips has speech with sound, 0…1; the others babble without.
+    public var speech: Double
+
+    public init(
+        seed: UInt64, frames: Int = 25, references: Int = 3, width: Int = 128, height: Int = 128,
+        framesPerSecond: Double = 24, faceCrop: Int = 64, framing: ActorFraming = .any,
+        speech: Double = 0.5
+    ) {
+        self.seed = seed
+        self.frames = frames
+        self.references = references
+        self.width = width
+        self.height = height
+        self.framesPerSecond = framesPerSecond
+        self.faceCrop = faceCrop
+        self.framing = framing
+        self.speech = speech
+    }
+
+    /// Everything stored of one clip, row after row.
+    struct Clip {
+        var bytes: [String: [UInt8]] = [:]
+        var floats: [String: [Float]] = [:]
+    }
+
+    private var audioCount: Int {
+        Int((Double(frames) / framesPerSecond * Double(ActorSpeech.sampleRate)).rounded())
+    }
+
+    func clip(_ index: Int) throws -> Clip {
+        let clipSeed = ActorRandom.mix(seed &+ UInt64(index) &* 0x9e37_79b9)
+        var g = ActorRandom(seed: clipSeed, stream: "dataset")
+        let start = g.uniform(0, 60)
+        let seconds = Double(frames) / framesPerSecond
+        let voice = g.chance(speech)
+            ? try ActorSpeech(text: ActorSpeech.sentences(seed: clipSeed, seconds: seconds + 0.5), seed: clipSeed) : nil
+        let offset = voice.map { g.uniform(0, max(0, $0.duration - seconds)) } ?? 0
+        let stage = try ActorStage(
+            personSeed: clipSeed, framing: framing, width: width, height: height, speaking: voice == nil)
+        let skeleton = SkeletonDrawing()
+        let sphere = HeadSphereDrawing()
+        var clip = Clip()
+        for f in 0..<frames {
+            let time = Double(f) / framesPerSecond
+            let frame = try stage.frame(
+                at: start + time, visemes: voice?.weights(at: offset + time), faceCrop: faceCrop)
+            let t = frame.truth
+            clip.bytes["frames", default: []] += frame.rgb
+            clip.bytes["face", default: []] += frame.face
+            let depth = stride(from: 2, to: t.positions.count, by: 3).map { t.positions[$0] }
+            clip.bytes["skeleton", default: []] += try skeleton.map(
+                keypoints: t.keypoints, depth: depth, confidence: t.confidence, width: width, height: height)
+            clip.bytes["sphere", default: []] += sphere.map(
+                rotation: t.headRotation, centerX: t.headCenter[0], centerY: t.headCenter[1], radius: t.headRadius,
+                width: width, height: height)
+            clip.append(t)
+        }
+        clip.floats["audio"] =
+            voice?.samples(from: offset, seconds: seconds) ?? [Float](repeating: 0, count: audioCount)
+        clip.floats["has_audio"] = [voice == nil ? 0 : 1]
+        for _ in 0..<references {
+            let frame = try stage.frame(at: start + g.uniform(4, 40))
+            clip.bytes["references", default: []] += frame.rgb
+            clip.floats["reference_keypoints", default: []] += frame.truth.keypoints
+            clip.floats["reference_confidence", default: []] += frame.truth.confidence
+            clip.floats["reference_head_radius", default: []] += [frame.truth.headRadius]
+            clip.floats["reference_person_box", default: []] += frame.truth.personBox
+        }
+        return clip
+    }
+
+    /// Writes clips `range` (their numbers, which with the seed name them) as one safetensors file at `path`.
+    ///
+    /// - Throws: `SafetensorsError` when the file exists or cannot be written.
+    public func writeShard(clips range: Range<Int>, to path: String) throws {
+        let temporary = path + ".part"
+        try? FileManager.default.removeItem(atPath: temporary)
+        let clips = try range.map { try clip($0) }
+        let writer = try SafetensorsWriter(path: temporary, metadata: metadata(first: range.lowerBound), headerCapacity: 8192)
+        try write(clips) { try writer.write($0, $1, shape: $2) } bytes: { try writer.write($0, $1, shape: $2) }
+        try writer.finish(sync: false)
+        try FileManager.default.moveItem(atPath: temporary, toPath: path)
+    }
+
+    /// What a shard's metadata says.
+    func metadata(first: Int) -> [String: String] {
+        [
+            "understudy.actor": "1", "seed": "\(seed)", "first_clip": "\(first)", "fps": "\(framesPerSecond)",
+            "sample_rate": "\(ActorSpeech.sampleRate)", "landmarks": ActorHead.landmarkNames.joined(separator: ","),
+            "expression": ActorExpression.names.joined(separator: ","),
+            "visemes": Viseme.allCases.map { "\($0)" }.joined(separator: ","),
+        ]
+    }
+
+    /// Hands the stacked tensors of `clips` to a writer, wide types first.
+    func write(
+        _ clips: [Clip], floats: (String, [Float], [Int]) throws -> Void,
+        bytes: (String, [UInt8], [Int]) throws -> Void
+    ) throws {
+        let (n, f, r, l) = (clips.count, frames, references, ActorHead.landmarkNames.count)
+        let shapes: [(String, [Int])] = [
+            ("keypoints", [n, f, 75, 2]), ("positions", [n, f, 75, 3]), ("confidence", [n, f, 75]),
+            ("head_rotation", [n, f, 3, 3]), ("head_center", [n, f, 2]), ("head_radius", [n, f]),
+            ("face_box", [n, f, 4]), ("landmarks", [n, f, l, 3]), ("face_confidence", [n, f]),
+            ("person_box", [n, f, 4]), ("expression", [n, f, ActorExpression.names.count]),
+            ("visemes", [n, f, Viseme.allCases.count]), ("audio", [n, audioCount]), ("has_audio", [n]),
+            ("reference_keypoints", [n, r, 75, 2]), ("reference_confidence", [n, r, 75]),
+            ("reference_head_radius", [n, r]), ("reference_person_box", [n, r, 4]),
+        ]
+        for (name, shape) in shapes { try floats(name, clips.flatMap { $0.floats[name] ?? [] }, shape) }
+        let pictures: [(String, [Int])] = [
+            ("frames", [n, f, height, width, 3]), ("references", [n, r, height, width, 3]),
+            ("skeleton", [n, f, height, width, 3]), ("sphere", [n, f, height, width, 3]),
+            ("face", [n, f, faceCrop, faceCrop, 3]),
+        ]
+        for (name, shape) in pictures {
+            var all: [UInt8] = []
+            all.reserveCapacity(shape.reduce(1, *))
+            for clip in clips { all += clip.bytes[name] ?? [] }
+            try bytes(name, all, shape)
+        }
+    }
+}
+
+extension ActorDatasetWriter.Clip {
+    mutating func append(_ t: ActorTruth) {
+        floats["keypoints", default: []] += t.keypoints
+        floats["positions", default: []] += t.positions
+        floats["confidence", default: []] += t.confidence
+        floats["head_rotation", default: []] += t.headRotation
+        floats["head_center", default: []] += t.headCenter
+        floats["head_radius", default: []] += [t.headRadius]
+        floats["face_box", default: []] += t.faceBox
+        floats["landmarks", default: []] += t.landmarks
+        floats["face_confidence", default: []] += [t.faceConfidence]
+        floats["person_box", default: []] += t.personBox
+        floats["expression", default: []] += t.expression
+        floats["visemes", default: []] += t.visemes
+    }
+}

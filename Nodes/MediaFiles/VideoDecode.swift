@@ -1,0 +1,64 @@
+import Media
+import NodeKit
+
+/// Decodes a film file to frames.
+public struct VideoDecode: Node {
+    public static let type: NodeType = "video.decode"
+    public static let version = 1
+    public static let summary = "Decodes a film to upright RGB frames with exact time stamps."
+
+    /// Which source frame stands for an instant when the frame rate is changed; see `Media.FrameSelection`.
+    public enum Pick: String, ParameterChoice {
+        case nearest
+        case atOrBefore = "at-or-before"
+    }
+
+    @Input("A film that FFmpeg reads.") var file: File
+    @Parameter("Frames per second to convert to, such as 24 or 30000/1001; not set: the film's own frames and stamps.")
+    var fps: NodeKit.Rational? = nil
+    @Parameter("With fps: show the frame nearest in time, or the one a player shows at that instant.") var pick = Pick.nearest
+    @Parameter("Size of the frames; not set: the film's own, in square pixels.") var size: PixelSize? = nil
+    @Parameter("Without size: round both sides to a multiple of this (16 suits the VAE and DiT).", in: 1...1024) var align = 1
+    @Parameter("What to do where the shapes differ: pad with black, crop, or stretch.") var fit = FitChoice.pad
+    @Parameter("Start in the file, in seconds; becomes time 0.", in: 0...1e6) var start: Double = 0
+    @Parameter("End in the file, in seconds; not set: to its end.", in: 0...1e6) var end: Double? = nil
+    @Output("The frames.") var video: Video
+
+    public init() {}
+
+    public func run(in context: NodeContext) throws {
+        var options = VideoReader.Options()
+        options.frameRate = fps.map { Media.Rational($0) }
+        options.selection = pick == .nearest ? .nearest : .atOrBefore
+        options.size = size?.frameSize
+        options.align = align
+        options.fit = fit.fit
+        options.start = start > 0 ? try Media.Rational(parameter: "start", seconds: start) : nil
+        options.end = try end.map { try Media.Rational(parameter: "end", seconds: $0) }
+        options.threads = context.threads
+        let reader = try VideoReader(path: file.path, options: options)
+        let expected = expectedCount(reader)
+        try $video.write(
+            width: reader.size.width, height: reader.size.height, timeBase: NodeKit.Rational(reader.timeBase)
+        ) { frames in
+            var last: Int64 = 0
+            while let frame = try reader.next() {
+                try context.checkCancelled()
+                try frames.append(frame.image.pixels, at: frame.ticks)
+                last = frame.ticks
+                context.progress(frames.count, of: expected.map { max($0, frames.count) })
+            }
+            return max(reader.endTicks ?? 0, last + 1)
+        }
+        reader.warnings.forEach(context.log)
+    }
+
+    /// How many frames will come, as the file says.
+    private func expectedCount(_ reader: VideoReader) -> Int? {
+        guard let rate = reader.options.frameRate ?? reader.source.frameRate else { return nil }
+        let start = reader.options.start ?? .zero
+        let ends = [reader.source.duration, reader.options.end].compactMap { $0 }
+        guard let end = ends.min(), end > start else { return nil }
+        return Int(clamping: ((end - start) * rate).rounded)
+    }
+}

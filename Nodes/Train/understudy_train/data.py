@@ -1,0 +1,112 @@
+"""Shards of clips, as the actor's dataset writer makes them: one safetensors file holds n clips, every tensor has them in front.
+
+Read here: frames, references, skeleton, sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions, confidence, head_rotation, head_center,
+head_radius, landmarks, face_confidence, person_box (f32); for audio: samples [n, samples] and its metadata sample_rate.
+"""
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from .training import Report, device
+
+
+class Clips:
+    """All clips of a folder in a fixed order. Each clip is another person, so the last `held_out` clips are people never trained on."""
+
+    def __init__(self, folder, held_out=32):
+        self.folder = pathlib.Path(folder)
+        self.paths = sorted(self.folder.glob("*.safetensors"))
+        if not self.paths:
+            raise SystemExit(f"{self.folder}: no shards (*.safetensors) there; write some with the actor's dataset node first")
+        self.files, self.index = [], []
+        for path in self.paths:
+            file = safe_open(path, "pt")
+            names = set(file.keys())
+            if "frames" not in names:
+                raise SystemExit(f"{path}: has no tensor 'frames'; is it a shard of actor clips?")
+            self.index += [(len(self.files), i) for i in range(file.get_slice("frames").get_shape()[0])]
+            self.files.append(file)
+        self.metadata = self.files[0].metadata() or {}
+        held_out = min(held_out, len(self.index) // 5)
+        self.training, self.held_out = range(len(self.index) - held_out), range(len(self.index) - held_out, len(self.index))
+
+    def __len__(self):
+        return len(self.index)
+
+    def has(self, name):
+        return name in self.files[0].keys()
+
+    def shape(self, name):
+        return self.files[0].get_slice(name).get_shape()[1:]
+
+    def get(self, name, clip, frames=slice(None)):
+        """One tensor of one clip, its first axis cut."""
+        file, row = self.index[clip]
+        return self.files[file].get_slice(name)[row:row + 1, frames][0]
+
+    def stack(self, name, clips, frames=slice(None)):
+        return torch.stack([self.get(name, c, frames) for c in clips]).to(device())
+
+    @property
+    def landmark_names(self):
+        return [n for n in self.metadata.get("landmarks", "").split(",") if n]
+
+
+def pictures(x):
+    """Bytes [..., F, H, W, 3] → f32 [..., 3, F, H, W] in −1…1."""
+    return x.movedim(-1, -4).float() / 127.5 - 1
+
+
+def maps(skeleton, sphere):
+    """Bytes [B, F, H, W, 3] twice → f32 [B, 6, F, H, W] in 0…1."""
+    return torch.cat((skeleton, sphere), -1).movedim(-1, 1).float() / 255
+
+
+def single_pictures(x):
+    """Bytes [..., H, W, 3] → f32 [N, 3, 1, H, W] in −1…1: one-frame videos."""
+    return pictures(x.flatten(0, -4)[:, None])
+
+
+def digest(state):
+    h = hashlib.sha256()
+    for name in sorted(state):
+        h.update(name.encode() + state[name].cpu().contiguous().numpy().tobytes())
+    return h.hexdigest()[:16]
+
+
+class Latents:
+    """Latents of all clips and references, computed once per VAE and shard and kept beside the checkpoints."""
+
+    def __init__(self, clips, vae, folder):
+        self.clips = clips
+        key = digest(vae.state_dict()) + hashlib.sha256(json.dumps([vae.config["latents_mean"], vae.config["latents_std"]]).encode()).hexdigest()[:8]
+        folder = pathlib.Path(folder) / key
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tables = []
+        rows = np.bincount([f for f, _ in clips.index])
+        for k, path in enumerate(clips.paths):
+            target = folder / path.name
+            if not target.exists():
+                self.compute(k, int(rows[k]), vae, target)
+                Report.progress(k + 1, len(clips.paths), "shards")
+            self.tables.append(safe_open(target, "pt"))
+        Report.line(f"latents of {len(clips)} clips in {folder}")
+
+    def compute(self, shard, rows, vae, target):
+        file, latents, references = self.clips.files[shard], [], []
+        with torch.no_grad():
+            for row in range(rows):
+                latents.append(vae.standardised(pictures(file.get_slice("frames")[row:row + 1].to(device())))[0].cpu())
+                references.append(vae.standardised(single_pictures(file.get_slice("references")[row:row + 1].to(device())))[:, :, 0].cpu())
+        part = target.with_suffix(".part")
+        save_file({"latents": torch.stack(latents).half(), "references": torch.stack(references).half()}, part)
+        part.rename(target)
+
+    def get(self, name, clips):
+        rows = [self.tables[self.clips.index[c][0]].get_slice(name)[self.clips.index[c][1]:self.clips.index[c][1] + 1][0] for c in clips]
+        return torch.stack(rows).float().to(device())

@@ -1,0 +1,195 @@
+"""What all stages share: the loop, checkpoints that survive a kill, moving averages, curves, several processes."""
+import copy
+import json
+import math
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+
+class Report:
+    """Lines for a person on stderr; JSON lines for the engine on stdout when a request started us."""
+
+    machine = False
+
+    @classmethod
+    def progress(cls, done, total, unit="steps"):
+        if cls.machine:
+            print(json.dumps({"progress": {"done": done, "total": total, "unit": unit}}), flush=True)
+
+    @staticmethod
+    def line(text):
+        print(text, file=sys.stderr, flush=True)
+
+
+def world():
+    """(rank, processes). Starts torch.distributed when torchrun started us."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return (dist.get_rank(), size) if size > 1 else (0, 1)
+
+
+def device():
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def autocast():
+    """bf16 where the machine multiplies it in hardware, else f32."""
+    kind = device().type
+    fast = kind == "cuda" or any(getattr(torch.cpu, name, lambda: False)() for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return torch.autocast(kind, dtype=torch.bfloat16, enabled=fast)
+
+
+def save_atomically(value, path):
+    path = pathlib.Path(path)
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as file:
+        torch.save(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+class Training:
+    """One stage. `networks` (name → module) are trained where their parameters require a gradient; the rest of them is kept beside.
+
+    `loss(batch, rng)` returns a scalar and a dictionary of numbers for the curve; `batch(rng)` draws one. Everything random comes from
+    `rng`, keyed by (seed, process, step), so a resumed run goes on as if it had not stopped.
+    """
+
+    def __init__(self, folder, networks, *, steps, minutes=None, rate=1e-3, warmup=50, decay=0.01, average=0.998, seed=0, clip=1.0,
+                 configuration=None):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rank, self.size = world()
+        self.networks = networks
+        self.steps, self.minutes, self.rate, self.warmup, self.average, self.seed, self.clip = steps, minutes, rate, warmup, average, seed, clip
+        self.configuration = configuration or {}
+        self.parameters = [p for n in networks.values() for p in n.parameters() if p.requires_grad]
+        matrices = [p for p in self.parameters if p.dim() > 1]
+        others = [p for p in self.parameters if p.dim() <= 1]
+        self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}],
+                                           lr=rate, betas=(0.9, 0.97))
+        self.averaged = {k: copy.deepcopy(n).eval().requires_grad_(False) for k, n in networks.items()}
+        self.step, self.seconds, self.best = 0, 0.0, None
+        self.stopping = False
+        self.resume()
+
+    @property
+    def path(self):
+        return self.folder / "checkpoint.pt"
+
+    def resume(self):
+        if not self.path.exists():
+            return
+        state = torch.load(self.path, map_location=device(), weights_only=False)
+        for k, n in self.networks.items():
+            n.load_state_dict(state["networks"][k])
+            self.averaged[k].load_state_dict(state["averaged"][k])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        Report.line(f"resumed at step {self.step}, after {self.seconds / 60:.1f} minutes")
+
+    def save(self):
+        if self.rank:
+            return
+        save_atomically({"networks": {k: n.state_dict() for k, n in self.networks.items()},
+                         "averaged": {k: n.state_dict() for k, n in self.averaged.items()},
+                         "configurations": {k: n.config for k, n in self.networks.items()},
+                         "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
+                         "stage": self.configuration}, self.path)
+
+    def fraction(self):
+        """How much of the training is done, 0…1: by steps or by minutes, whichever is further."""
+        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0
+        return min(1.0, max(self.step / self.steps, by_time))
+
+    def curve(self, **values):
+        if self.rank == 0:
+            with open(self.folder / "curve.jsonl", "a") as file:
+                file.write(json.dumps({"step": self.step, "minutes": round(self.seconds / 60, 2), **values}) + "\n")
+
+    def run(self, batch, loss, evaluate=None, evaluate_every=300, save_every=60):
+        """evaluate_every and save_every in seconds."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: setattr(self, "stopping", True))
+        started, already = time.monotonic(), self.seconds
+        last_save = last_line = started
+        last_evaluation = started if self.step else -math.inf
+        sums, count = {}, 0
+        while self.fraction() < 1 and not self.stopping:
+            rng = np.random.default_rng([self.seed, self.rank, self.step])
+            torch.manual_seed(int(rng.integers(2 ** 31)))
+            rate = self.rate * min(1, (self.step + 1) / self.warmup) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.fraction())))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            with autocast():
+                value, numbers = loss(batch(rng), rng)
+            self.optimizer.zero_grad()
+            value.backward()
+            if self.size > 1:
+                for p in self.parameters:
+                    if p.grad is None:
+                        p.grad = torch.zeros_like(p)
+                    dist.all_reduce(p.grad)
+                    p.grad /= self.size
+            numbers["gradient"] = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
+            if math.isfinite(numbers["gradient"]):
+                self.optimizer.step()
+            self.step += 1
+            keep = min(self.average, self.step / (self.step + 10))
+            with torch.no_grad():
+                for k, n in self.networks.items():
+                    for a, p in zip(self.averaged[k].parameters(), n.parameters()):
+                        a.lerp_(p, 1 - keep)
+            for k, v in {"loss": float(value.detach()), **numbers}.items():
+                sums[k] = sums.get(k, 0.0) + v
+            count += 1
+            now = time.monotonic()
+            self.seconds = already + now - started
+            if now - last_line > 20:
+                means = {k: round(v / count, 5) for k, v in sums.items()}
+                self.curve(rate=rate, **means)
+                Report.line(f"step {self.step}  {self.seconds / 60:.1f} min  " + "  ".join(f"{k} {v}" for k, v in means.items()))
+                Report.progress(int(self.fraction() * self.steps), self.steps)
+                sums, count, last_line = {}, 0, now
+            if now - last_save > save_every:
+                self.save()
+                last_save = time.monotonic()
+            if evaluate and self.rank == 0 and now - last_evaluation > evaluate_every:
+                self.evaluate(evaluate)
+                last_evaluation = time.monotonic()
+        self.save()
+        if evaluate and self.rank == 0 and not self.stopping:
+            self.evaluate(evaluate)
+        if self.size > 1:
+            dist.barrier()
+        if self.stopping:
+            Report.line(f"stopped at step {self.step}; the same command goes on from here")
+            sys.exit(130)
+
+    def evaluate(self, evaluate):
+        with torch.no_grad():
+            values = evaluate(self.averaged)
+        self.curve(held_out=values)
+        Report.line(f"step {self.step}  held out: {json.dumps(values)}")
+
+
+def load_averaged(folder, name):
+    """The averaged weights of one network of a finished (or stopped) stage: (configuration, state)."""
+    path = pathlib.Path(folder) / "checkpoint.pt"
+    if not path.exists():
+        raise SystemExit(f"{path}: no checkpoint there; run the stage that writes it first")
+    state = torch.load(path, map_location="cpu", weights_only=False)
+    if name not in state["averaged"]:
+        raise SystemExit(f"{path}: holds {', '.join(state['averaged'])}, not {name}")
+    return state["configurations"][name], state["averaged"][name]

@@ -1,0 +1,77 @@
+import Models
+import NodeKit
+import Tensors
+
+/// Decodes the latents of all segments as one causal stream (METHOD §2, long videos).
+public struct VAEDecode: Node {
+    public static let type: NodeType = "vae.decode"
+    public static let version = 1
+    public static let summary =
+        "Decodes all segments as one causal stream, without a seam, at the driving clip's time stamps."
+    public static let cost = NodeCost(threads: .all, memory: 1 << 30)
+
+    @Input(
+        "The segments in order; the first latent of each later one is the last of the one before, and is not decoded again."
+    )
+    var latents: [Latent]
+    @Input("The driving clip: its time stamps become the film's, and the film is cut to its length.") var driving: Video
+    @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
+    @Output("The film.") var video: Video
+
+    public init() {}
+
+    public func run(in context: NodeContext) throws {
+        let timeline = driving.timeline
+        let vae = try VideoAutoencoder(WeightStore(path: model.path))
+        let first = try check(vae, frames: timeline.count)
+        let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
+        try $video.write(width: width, height: height, timeBase: timeline.timeBase) { film in
+            var decoder = vae.decoder()
+            for (segment, latent) in latents.enumerated() {
+                for index in (segment == 0 ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {
+                    try context.checkCancelled()
+                    let frame = try latent.grid.slice(index..<(index + 1))
+                    let input = Tensor(frame.values, frame.shape)
+                    let pixels = Parallel.$threads.withValue(context.threads) { decoder.decode(input) }
+                    for k in 0..<pixels.shape[1] where film.count < timeline.count {
+                        try film.append(PixelConversion.bytes(pixels, frame: k), at: timeline.timestamps[film.count])
+                    }
+                    context.progress(film.count, of: timeline.count)
+                }
+            }
+            return timeline.end
+        }
+    }
+
+    /// Checks that the segments follow one another, fit the autoencoder and cover the clip.
+    private func check(_ vae: VideoAutoencoder, frames: Int) throws -> LatentGrid {
+        guard let first = latents.first?.grid else { throw NodeError("there is no segment to decode") }
+        guard first.channels == vae.latentChannels else {
+            throw NodeError(
+                "latents of \(first.channels) channels, but the autoencoder '\(model.path)' has \(vae.latentChannels); use the one that the DiT was trained with"
+            )
+        }
+        var next = latents[0].firstFrame
+        for (index, latent) in latents.enumerated() {
+            let grid = latent.grid
+            guard grid.channels == first.channels, grid.height == first.height, grid.width == first.width else {
+                throw NodeError(
+                    "segment \(index) is \(grid.shape), segment 0 is \(first.shape): channels, height and width must agree"
+                )
+            }
+            guard latent.firstFrame == next else {
+                throw NodeError(
+                    "segment \(index) begins at frame \(latent.firstFrame), \(next) expected: each begins at the last frame of the one before"
+                )
+            }
+            next = latent.firstFrame + 4 * (grid.frames - 1)
+        }
+        let covered = next - latents[0].firstFrame + 1
+        guard covered >= frames else {
+            throw NodeError(
+                "the segments cover \(covered) frames, the driving clip has \(frames); plan segments over the same clip"
+            )
+        }
+        return first
+    }
+}

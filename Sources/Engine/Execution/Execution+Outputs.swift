@@ -1,0 +1,70 @@
+import Foundation
+import NodeKit
+
+extension Execution {
+    /// Puts the graph's outputs where the user looks for them; a file that is already right is left alone.
+    ///
+    /// - Returns: The paths by output name.
+    func export() throws -> [String: [String]] {
+        guard let base = options.outputFolder else { return [:] }
+        let folder = "\(base)/\(graph.name.replacingOccurrences(of: "/", with: "-"))"
+        var copies: [(source: Artifact, target: String)] = []
+        var paths: [String: [String]] = [:]
+        for output in graph.outputs {
+            guard let node = graph.node(output.node) else { continue }
+            let instances = state.instances(of: node)
+            for instance in instances {
+                guard let artifact = state.results[instance]?[output.port] else { continue }
+                let suffix = (artifact.path as NSString).pathExtension
+                let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
+                let target = "\(folder)/\(output.name)\(number).\(suffix)"
+                copies.append((artifact, target))
+                paths[output.name, default: []].append(target)
+            }
+        }
+        guard !copies.isEmpty else { return [:] }
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            let stale = try store.read { reader in
+                try copies.filter { copy in
+                    guard FileState(path: copy.target) != nil else { return true }
+                    return try reader.outputDigest(copy.target) != copy.source.digest
+                }
+            }
+            for (source, target) in stale {
+                // Aside first: whoever has the old film open keeps it, and a kill leaves no half of one.
+                let temporary = "\(target).\(lease.name)"
+                try FileManager.default.copyItem(atPath: source.path, toPath: temporary)
+                chmod(temporary, 0o644)
+                guard rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
+            }
+            try store.noteOutputs(stale.map { ($0.target, $0.source.digest) })
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw StoreError("cannot write the outputs to '\(folder)': \(error)")
+        }
+        return paths
+    }
+}
+
+extension StoreReader {
+    /// The digest of an artifact that was exported to a path, if the file is still as it was.
+    func outputDigest(_ path: String) throws -> Digest? {
+        guard let state = FileState(path: path), let row = try source("output:\(path)"),
+            row.state == state
+        else { return nil }
+        return row.digest
+    }
+}
+
+extension CacheStore {
+    /// Remembers what was exported where.
+    func noteOutputs(_ outputs: [(path: String, digest: Digest)]) throws {
+        var notes = StoreReader.Notes()
+        for (path, digest) in outputs {
+            if let state = FileState(path: path) { notes.sources.append(("output:\(path)", state, digest)) }
+        }
+        try write(notes)
+    }
+}

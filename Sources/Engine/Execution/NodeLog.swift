@@ -1,0 +1,70 @@
+import Foundation
+import NodeKit
+
+/// A node's log: a file that is made with the first line.
+final class NodeLog: Sendable {
+    let path: String
+    private let handle = Locked<Int32?>(nil)
+
+    init(path: String) { self.path = path }
+
+    deinit { handle.withLock { if let descriptor = $0 { close(descriptor) } } }
+
+    func write(_ line: String) {
+        handle.withLock { handle in
+            if handle == nil {
+                let folder = (path as NSString).deletingLastPathComponent
+                try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+                guard descriptor >= 0 else { return }
+                handle = descriptor
+            }
+            guard let handle else { return }
+            let bytes = Array((line + "\n").utf8)
+            _ = bytes.withUnsafeBytes { Foundation.write(handle, $0.baseAddress, $0.count) }
+        }
+    }
+}
+
+/// The saved state of one action: a file that is replaced as a whole.
+final class FileCheckpoints: CheckpointStore {
+    let path: String
+
+    init(path: String) { self.path = path }
+
+    func load() -> [UInt8]? { FileManager.default.contents(atPath: path).map(Array.init) }
+
+    func save(_ bytes: [UInt8]) throws {
+        let temporary = "\(path).\(UUID().uuidString)"
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw StoreError.system("cannot write the checkpoint '\(temporary)'") }
+        let isWritten = bytes.withUnsafeBytes { buffer in
+            var rest = buffer[...]
+            while !rest.isEmpty {
+                let count = Foundation.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return false }
+                rest = rest.dropFirst(count)
+            }
+            return fsync(descriptor) == 0
+        }
+        let failure = StoreError.system("cannot write the checkpoint '\(path)'")
+        close(descriptor)
+        guard isWritten, rename(temporary, path) == 0 else {
+            unlink(temporary)
+            throw failure
+        }
+    }
+
+    /// Removes it, file or folder, once the action is done.
+    func remove() { try? FileManager.default.removeItem(atPath: path) }
+}
+
+/// What the engine gives an external node beyond its context.
+struct NodeRun: Sendable {
+    let cancellation: Cancellation
+    let log: NodeLog
+    let checkpoint: String
+
+    @TaskLocal static var current: NodeRun?
+}

@@ -1,0 +1,41 @@
+import Dispatch
+import Foundation
+
+/// Runs a program to its end, handing on what it says.
+enum ExternalProgram {
+    /// - Parameters:
+    ///   - output: Gets each line of standard output, one at a time; `errors` those of standard error. The two may be called at once.
+    ///   - timeout: In seconds.
+    /// - Returns: How it ended; by a signal when it was cancelled or too slow.
+    /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled.
+    static func run(
+        _ command: [String], folder: String, environment: [String: String], cancellation: Cancellation, timeout: Double?,
+        output: @escaping @Sendable (String) -> Void, errors: @escaping @Sendable (String) -> Void
+    ) throws -> ProcessGroup.Ending {
+        if cancellation.isCancelled { throw CancellationError() }
+        let process = try ProcessGroup(command, folder: folder, environment: environment)
+        let token = cancellation.onCancel { process.terminate() }
+        defer { cancellation.removeHandler(token) }
+        let readers = DispatchGroup()
+        for (handle, body) in [(process.output, output), (process.errors, errors)] {
+            readers.enter()
+            Thread.detachNewThread {
+                ProcessGroup.readLines(handle, body)
+                readers.leave()
+            }
+        }
+        let tooSlow = Locked(false)
+        let timer = DispatchWorkItem {
+            tooSlow.withLock { $0 = true }
+            process.terminate()
+        }
+        if let timeout { DispatchQueue.global().asyncAfter(deadline: .now() + timeout, execute: timer) }
+        let ending = process.wait()
+        timer.cancel()
+        // A program that left its group may keep a pipe open for ever: what it says then is not waited for.
+        _ = readers.wait(timeout: .now() + 5)
+        if cancellation.isCancelled { throw CancellationError() }
+        if tooSlow.withLock({ $0 }), let timeout { throw StoreError("it took longer than its timeout of \(timeout) s and was ended") }
+        return ending
+    }
+}

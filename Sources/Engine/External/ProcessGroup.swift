@@ -1,0 +1,122 @@
+import Foundation
+
+/// A program in a process group of its own, so that it can be ended with everything that it started.
+final class ProcessGroup: Sendable {
+    let pid: pid_t
+    /// The reading ends of its standard output and standard error.
+    let output: FileHandle
+    let errors: FileHandle
+    private let hasEnded = Locked(false)
+
+    /// Starts a program.
+    ///
+    /// - Parameters:
+    ///   - command: The program (a path, or a name to look up in `PATH`) and its arguments.
+    ///   - folder: Its working directory.
+    ///   - environment: Its whole environment.
+    /// - Throws: ``StoreError`` with the reason when it cannot be started.
+    init(_ command: [String], folder: String, environment: [String: String]) throws {
+        Self.spawning.lock()
+        defer { Self.spawning.unlock() }
+        let (outReading, outWriting) = try Self.makePipe()
+        output = FileHandle(fileDescriptor: outReading, closeOnDealloc: true)
+        let (errReading, errWriting) = try Self.makePipe()
+        errors = FileHandle(fileDescriptor: errReading, closeOnDealloc: true)
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, outWriting, 1)
+        posix_spawn_file_actions_adddup2(&actions, errWriting, 2)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setpgroup(&attributes, 0)
+        var defaults = sigset_t()
+        sigemptyset(&defaults)
+        for signal in [SIGINT, SIGTERM, SIGPIPE] { sigaddset(&defaults, signal) }
+        posix_spawnattr_setsigdefault(&attributes, &defaults)
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
+        // The shell changes the folder and becomes the program.
+        let shell = ["/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", folder] + command
+        var arguments: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) } + [nil]
+        var variables: [UnsafeMutablePointer<CChar>?] = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in arguments + variables { free(pointer) } }
+        var child: pid_t = 0
+        let code = posix_spawn(&child, shell[0], &actions, &attributes, &arguments, &variables)
+        close(outWriting)
+        close(errWriting)
+        guard code == 0 else {
+            throw StoreError("cannot start '\(command[0])': \(String(cString: strerror(code)))")
+        }
+        pid = child
+    }
+
+    /// Held from the making of a pipe to the start of its program, so that no other program inherits its ends.
+    private static let spawning = NSLock()
+
+    private static func makePipe() throws -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw StoreError.system("cannot make a pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// Sends a signal to the whole group.
+    func signal(_ number: Int32) {
+        hasEnded.withLock { ended in if !ended { _ = kill(-pid, number) } }
+    }
+
+    /// Asks the group to end, and after a while makes it.
+    func terminate(grace seconds: Double = 2) {
+        signal(SIGTERM)
+        DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { self.signal(SIGKILL) }
+    }
+
+    /// How a program ended.
+    enum Ending: Sendable, Equatable {
+        case exit(Int32)
+        case signal(Int32)
+    }
+
+    /// Waits for the program itself, then ends what it left behind in its group.
+    func wait() -> Ending {
+        var information = siginfo_t()
+        // First without reaping: as long as the dead program is there, its group's number cannot go to somebody else.
+        while waitid(P_PID, id_t(pid), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
+        hasEnded.withLock { ended in
+            _ = kill(-pid, SIGKILL)
+            ended = true
+        }
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        let signal = status & 0x7F
+        return signal == 0 ? .exit((status >> 8) & 0xFF) : .signal(signal)
+    }
+
+    /// Reads a stream line by line until it closes; a line is cut at 64 KiB, so that garbage without line breaks does not grow.
+    static func readLines(_ handle: FileHandle, _ body: (String) -> Void) {
+        let limit = 1 << 16
+        var line: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 1 << 14)
+        func flush() {
+            if line.last == UInt8(ascii: "\r") { line.removeLast() }
+            body(String(decoding: line, as: UTF8.self))
+            line.removeAll(keepingCapacity: true)
+        }
+        while true {
+            let count = read(handle.fileDescriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            for byte in buffer[..<count] {
+                if byte == UInt8(ascii: "\n") || line.count >= limit { flush() }
+                if byte != UInt8(ascii: "\n") { line.append(byte) }
+            }
+        }
+        if !line.isEmpty { flush() }
+    }
+}

@@ -1,0 +1,205 @@
+import Foundation
+import GRDB
+import NodeKit
+
+/// How an instance fared in a run.
+public enum InstanceStatus: String, Sendable, Hashable, Codable {
+    case ran, cached, failed, cancelled, skipped
+}
+
+/// How a run ended.
+public enum RunStatus: String, Sendable, Hashable, Codable {
+    /// Still going on, in some process.
+    case running
+    case done, failed, cancelled
+    /// Its process died.
+    case killed
+}
+
+/// An instance in the journal.
+public struct JournalEntry: Sendable, Hashable, Codable {
+    public let instance: InstanceID
+    public let status: InstanceStatus
+    /// Nil when it never came so far that its inputs were known.
+    public let key: Digest?
+    public let fingerprint: Fingerprint
+    /// By port.
+    public let outputs: [String: ActionRecord.Output]
+    /// What it took: this time if it ran, else when it was made. Nil if it did not finish.
+    public let seconds: Double?
+    public let error: String?
+}
+
+/// A run in the journal.
+public struct JournalRun: Sendable, Hashable, Codable {
+    public let id: Int64
+    public let graph: String
+    /// The graph file as the user named it.
+    public let path: String
+    public let started: Date
+    public let ended: Date?
+    public let status: RunStatus
+    /// How many instances there were by status.
+    public let counts: [InstanceStatus: Int]
+}
+
+/// An instance that differs between two runs.
+public struct RunDifference: Sendable, Hashable, Codable {
+    public enum Kind: String, Sendable, Codable {
+        /// Only in the second, only in the first, or in both with other keys or outputs.
+        case added, removed, changed
+    }
+
+    public let instance: InstanceID
+    public let kind: Kind
+    public let reasons: [RunReason]
+    /// Output ports whose content differs.
+    public let outputs: [String]
+}
+
+/// What earlier runs did: for `runs`, `runs diff`, `inspect`, timings and reasons.
+public struct Journal: Sendable {
+    let store: CacheStore
+
+    /// The journal of a store.
+    public init(store: CacheStore) { self.store = store }
+
+    /// Past runs, latest first.
+    ///
+    /// - Parameter graph: Only those of a graph of this name.
+    public func runs(graph: String? = nil, limit: Int = 50) throws -> [JournalRun] {
+        try store.database.read { db in
+            let rows = try Row.fetchAll(
+                db, sql: "SELECT * FROM runs WHERE ? IS NULL OR graph = ? ORDER BY id DESC LIMIT ?",
+                arguments: [graph, graph, limit])
+            return try rows.map { try run($0, db) }
+        }
+    }
+
+    /// One run; nil when there is none of that number.
+    public func run(_ id: Int64) throws -> JournalRun? {
+        try store.database.read { db in
+            try Row.fetchOne(db, sql: "SELECT * FROM runs WHERE id = ?", arguments: [id]).map { try run($0, db) }
+        }
+    }
+
+    private func run(_ row: Row, _ db: Database) throws -> JournalRun {
+        var counts: [InstanceStatus: Int] = [:]
+        for count in try Row.fetchAll(
+            db, sql: "SELECT status, COUNT(*) AS n FROM instances WHERE run = ? GROUP BY status", arguments: [row["id"] as Int64])
+        {
+            if let status = InstanceStatus(rawValue: count["status"]) { counts[status] = count["n"] }
+        }
+        var status = RunStatus(rawValue: row["status"]) ?? .killed
+        if status == .running, !Lease.isHeld(row["lease"], folder: "\(store.root)/active") { status = .killed }
+        return JournalRun(
+            id: row["id"], graph: row["graph"], path: row["path"],
+            started: Date(timeIntervalSince1970: row["started"]),
+            ended: (row["ended"] as Double?).map(Date.init(timeIntervalSince1970:)), status: status, counts: counts)
+    }
+
+    /// All instances of a run, in name and index order.
+    public func entries(of run: Int64) throws -> [JournalEntry] {
+        try store.database.read { db in
+            try Row.fetchAll(
+                db, sql: "SELECT * FROM instances WHERE run = ? ORDER BY node, idx", arguments: [run]
+            ).compactMap(Self.entry)
+        }
+    }
+
+    /// What differs between two runs: why, and which outputs.
+    public func difference(from old: Int64, to new: Int64) throws -> [RunDifference] {
+        let before = Dictionary(uniqueKeysWithValues: try entries(of: old).map { ($0.instance, $0) })
+        let after = Dictionary(uniqueKeysWithValues: try entries(of: new).map { ($0.instance, $0) })
+        return Set(before.keys).union(after.keys).sorted().compactMap { instance in
+            guard let a = before[instance] else {
+                return RunDifference(instance: instance, kind: .added, reasons: [], outputs: [])
+            }
+            guard let b = after[instance] else {
+                return RunDifference(instance: instance, kind: .removed, reasons: [], outputs: [])
+            }
+            let reasons = b.fingerprint.changes(since: a.fingerprint)
+            let ports = Set(a.outputs.keys).union(b.outputs.keys).sorted().filter {
+                a.outputs[$0]?.digest != b.outputs[$0]?.digest
+            }
+            return reasons.isEmpty && ports.isEmpty
+                ? nil : RunDifference(instance: instance, kind: .changed, reasons: reasons, outputs: ports)
+        }
+    }
+
+    /// The outputs that an instance had last, by port, as far as they are still in the store.
+    public func lastOutputs(graph: String, instance: InstanceID) throws -> [String: Artifact] {
+        try store.database.read { db in
+            let row = try Row.fetchOne(
+                db, sql: Self.latest + " AND i.status IN ('ran', 'cached')" + Self.order,
+                arguments: [graph, instance.node, instance.index ?? -1])
+            guard let entry = row.flatMap(Self.entry) else { return [:] }
+            return entry.outputs.mapValues(store.artifact).filter { FileManager.default.fileExists(atPath: $0.value.path) }
+        }
+    }
+
+    private static let latest = """
+        SELECT i.* FROM instances i JOIN runs r ON r.id = i.run
+        WHERE r.graph = ? AND i.node = ? AND i.idx = ? AND i.key IS NOT NULL
+        """
+    private static let order = " ORDER BY i.run DESC LIMIT 1"
+
+    /// The last time that an instance's inputs were known; inside a transaction.
+    static func last(graph: String, instance: InstanceID, _ db: Database) throws -> JournalEntry? {
+        try Row.fetchOne(
+            db.cachedStatement(sql: latest + order), arguments: [graph, instance.node, instance.index ?? -1]
+        ).flatMap(entry)
+    }
+
+    // MARK: - Writing
+
+    func begin(graph: String, path: String, lease: String) throws -> Int64 {
+        try store.database.write { db in
+            try db.execute(
+                sql: "INSERT INTO runs (graph, path, lease, started, status) VALUES (?, ?, ?, ?, 'running')",
+                arguments: [graph, path, lease, Date().timeIntervalSince1970])
+            return db.lastInsertedRowID
+        }
+    }
+
+    /// Writes instances, and the end of the run if it has come.
+    func write(_ entries: [JournalEntry], run: Int64, end: RunStatus? = nil) throws {
+        guard !entries.isEmpty || end != nil else { return }
+        try store.database.write { db in
+            let statement = try db.cachedStatement(
+                sql: """
+                    INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
+                    status, seconds, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    """)
+            for entry in entries {
+                let print = entry.fingerprint
+                try statement.execute(
+                    arguments: [
+                        run, entry.instance.node, entry.instance.index ?? -1, print.type, print.version, entry.key?.hex,
+                        JSON.text(print.parameters), JSON.text(print.inputs), JSON.text(entry.outputs),
+                        entry.status.rawValue, entry.seconds, print.policy, print.code?.hex, print.source?.hex, entry.error,
+                    ])
+            }
+            if let end {
+                try db.execute(
+                    sql: "UPDATE runs SET ended = ?, status = ? WHERE id = ?",
+                    arguments: [Date().timeIntervalSince1970, end.rawValue, run])
+            }
+        }
+    }
+
+    private static func entry(_ row: Row) -> JournalEntry? {
+        guard let status = InstanceStatus(rawValue: row["status"]) else { return nil }
+        let index: Int = row["idx"]
+        let print = Fingerprint(
+            type: row["type"], version: row["version"], code: (row["code"] as String?).flatMap(Digest.init(hex:)),
+            parameters: JSON.decode([String: String].self, row["parameters"]) ?? [:], policy: row["policy"],
+            source: (row["source"] as String?).flatMap(Digest.init(hex:)),
+            inputs: JSON.decode([String: [Fingerprint.Input]].self, row["inputs"]) ?? [:])
+        return JournalEntry(
+            instance: InstanceID(node: row["node"], index: index < 0 ? nil : index), status: status,
+            key: (row["key"] as String?).flatMap(Digest.init(hex:)), fingerprint: print,
+            outputs: JSON.decode([String: ActionRecord.Output].self, row["outputs"]) ?? [:], seconds: row["seconds"],
+            error: row["error"])
+    }
+}

@@ -1,0 +1,258 @@
+/// Decides what runs when: a value that takes events and gives actions, and knows neither threads nor files.
+///
+/// A task goes through these states:
+///
+///     blocked → resolving → done                        (cached, or nothing to do)
+///                         → queued → running → done
+///                                            → failed
+///                         → elsewhere → resolving       (another process computes it)
+///     blocked, queued → skipped                         (something it needs failed; the run stopped)
+///
+/// Running tasks never exceed the budget of threads and memory, save that a task that wants more than all there is
+/// runs alone. The queue is served in order of priority without overtaking, so that a task that wants all threads gets
+/// its turn.
+package struct Scheduler: Sendable {
+    package typealias Task = Int
+
+    /// What the shell around the machine is to do.
+    package enum Action: Hashable, Sendable {
+        /// All dependencies are done: look the task up, then call ``resolved(_:)``, ``enqueue(_:_:)``, ``failed(_:)`` or
+        /// ``isComputedElsewhere(_:)``.
+        case resolve(Task)
+        /// Run it with that many threads, then call ``finished(_:)`` or ``failed(_:)``.
+        case start(Task, threads: Int)
+        /// It will not run because another task failed, or because the run was stopped (nil).
+        case skip(Task, because: Task?)
+    }
+
+    /// What a task draws from the budget while it runs.
+    package struct Request: Hashable, Sendable {
+        /// Nil: all threads there are.
+        package var threads: Int?
+        /// Bytes.
+        package var memory: Int
+
+        package init(threads: Int? = 1, memory: Int = 0) {
+            self.threads = threads
+            self.memory = memory
+        }
+    }
+
+    package enum State: Hashable, Sendable {
+        case blocked, resolving, elsewhere, queued, running, done, failed, skipped
+    }
+
+    private struct Entry {
+        var state = State.blocked
+        /// How many dependencies are not done.
+        var missing = 0
+        var dependents: [Task] = []
+        var priority: Double
+        var request = Request()
+        var granted = Request()
+        /// The failed task that keeps it from running.
+        var cause: Task?
+    }
+
+    package let threads: Int
+    package let memory: Int
+    private let keepsGoing: Bool
+    private var entries: [Entry] = []
+    private var queue: [Task] = []
+    private var pending: [Action] = []
+    private var isStopped = false
+    private(set) package var freeThreads: Int
+    private(set) package var freeMemory: Int
+    private(set) package var running = 0
+    /// Tasks that are neither done, failed nor skipped.
+    private(set) package var open = 0
+
+    /// - Parameters:
+    ///   - threads: How many threads running tasks may use together; at least 1.
+    ///   - memory: How many bytes running tasks may use together.
+    ///   - keepsGoing: Whether a failure leaves independent tasks running to the end.
+    package init(threads: Int, memory: Int, keepsGoing: Bool = false) {
+        self.threads = max(threads, 1)
+        self.memory = max(memory, 0)
+        self.keepsGoing = keepsGoing
+        freeThreads = self.threads
+        freeMemory = self.memory
+    }
+
+    /// Whether nothing is left to do and nothing is running.
+    package var isFinished: Bool { open == 0 && pending.isEmpty }
+
+    package func state(_ task: Task) -> State { entries[task].state }
+
+    // MARK: - Events
+
+    /// Adds a task.
+    ///
+    /// - Parameters:
+    ///   - dependencies: Tasks that must be done before; ones that failed already make it be skipped.
+    ///   - priority: Higher is served first; among equals, the one added first.
+    package mutating func add(after dependencies: [Task] = [], priority: Double = 0) -> Task {
+        let task = entries.count
+        entries.append(Entry(priority: priority))
+        open += 1
+        for dependency in dependencies { addDependency(of: task, on: dependency) }
+        if isStopped {
+            skip(task, because: nil)
+        } else if let cause = entries[task].cause {
+            skip(task, because: cause)
+        } else if entries[task].missing == 0 {
+            makeResolving(task)
+        }
+        return task
+    }
+
+    /// Makes a task that is still blocked wait for more.
+    package mutating func add(dependencies: [Task], to task: Task) {
+        guard entries[task].state == .blocked else { return }
+        for dependency in dependencies { addDependency(of: task, on: dependency) }
+        if let cause = entries[task].cause { skip(task, because: cause) }
+    }
+
+    /// A resolving task needs nothing to be run.
+    package mutating func resolved(_ task: Task) {
+        guard entries[task].state == .resolving else { return }
+        complete(task)
+    }
+
+    /// A resolving task has to run.
+    package mutating func enqueue(_ task: Task, _ request: Request) {
+        guard entries[task].state == .resolving else { return }
+        guard !isStopped else { return skip(task, because: nil) }
+        entries[task].state = .queued
+        entries[task].request = request
+        let priority = entries[task].priority
+        let place = queue.firstIndex { entries[$0].priority < priority || (entries[$0].priority == priority && $0 > task) }
+        queue.insert(task, at: place ?? queue.count)
+    }
+
+    /// A resolving task is being computed by somebody else; ``retry(_:)`` looks again.
+    package mutating func isComputedElsewhere(_ task: Task) {
+        guard entries[task].state == .resolving else { return }
+        if isStopped { skip(task, because: nil) } else { entries[task].state = .elsewhere }
+    }
+
+    /// A started task could not begin because somebody else computes it; its share of the budget is given back.
+    package mutating func yielded(_ task: Task) {
+        guard entries[task].state == .running else { return }
+        release(task)
+        if isStopped { return skip(task, because: nil) }
+        entries[task].state = .elsewhere
+    }
+
+    package mutating func retry(_ task: Task) {
+        guard entries[task].state == .elsewhere else { return }
+        makeResolving(task)
+    }
+
+    package mutating func finished(_ task: Task) {
+        guard entries[task].state == .running else { return }
+        release(task)
+        complete(task)
+    }
+
+    /// A resolving or running task failed: what depends on it is skipped, and without `keepsGoing` nothing new starts.
+    package mutating func failed(_ task: Task) {
+        switch entries[task].state {
+        case .running: release(task)
+        case .resolving: break
+        default: return
+        }
+        entries[task].state = .failed
+        open -= 1
+        skipDependents(of: task, because: task)
+        if !keepsGoing { stop() }
+    }
+
+    /// Starts nothing any more; running tasks are awaited.
+    package mutating func stop() {
+        guard !isStopped else { return }
+        isStopped = true
+        for task in entries.indices where [.blocked, .queued, .elsewhere].contains(entries[task].state) {
+            skip(task, because: nil)
+        }
+        queue = []
+        for case .resolve(let task) in pending { skip(task, because: nil) }
+        pending.removeAll { if case .resolve = $0 { true } else { false } }
+    }
+
+    // MARK: - Actions
+
+    /// What is to be done now; each action is given once.
+    package mutating func nextActions() -> [Action] {
+        while let task = queue.first, let grant = grant(for: entries[task].request) {
+            queue.removeFirst()
+            entries[task].state = .running
+            entries[task].granted = grant
+            freeThreads -= grant.threads ?? 0
+            freeMemory -= grant.memory
+            running += 1
+            pending.append(.start(task, threads: grant.threads ?? 1))
+        }
+        defer { pending = [] }
+        return pending
+    }
+
+    /// What a request gets now; nil when it has to wait.
+    private func grant(for request: Request) -> Request? {
+        let wanted = Request(threads: min(request.threads ?? threads, threads), memory: min(request.memory, memory))
+        guard freeThreads >= wanted.threads ?? 1, freeMemory >= wanted.memory else { return nil }
+        // More than there is: alone.
+        if request.memory > memory, running > 0 { return nil }
+        return wanted
+    }
+
+    // MARK: - Transitions
+
+    private mutating func addDependency(of task: Task, on dependency: Task) {
+        switch entries[dependency].state {
+        case .done: break
+        case .failed: entries[task].cause = dependency
+        case .skipped: entries[task].cause = entries[dependency].cause ?? dependency
+        default:
+            entries[dependency].dependents.append(task)
+            entries[task].missing += 1
+        }
+    }
+
+    private mutating func makeResolving(_ task: Task) {
+        entries[task].state = .resolving
+        pending.append(.resolve(task))
+    }
+
+    private mutating func release(_ task: Task) {
+        freeThreads += entries[task].granted.threads ?? 0
+        freeMemory += entries[task].granted.memory
+        running -= 1
+    }
+
+    private mutating func complete(_ task: Task) {
+        entries[task].state = .done
+        open -= 1
+        for dependent in entries[task].dependents {
+            entries[dependent].missing -= 1
+            if entries[dependent].missing == 0, entries[dependent].state == .blocked { makeResolving(dependent) }
+        }
+        entries[task].dependents = []
+    }
+
+    private mutating func skip(_ task: Task, because cause: Task?) {
+        guard ![.done, .failed, .skipped].contains(entries[task].state) else { return }
+        if entries[task].state == .queued { queue.removeAll { $0 == task } }
+        entries[task].state = .skipped
+        entries[task].cause = cause
+        open -= 1
+        pending.append(.skip(task, because: cause))
+        skipDependents(of: task, because: cause)
+    }
+
+    private mutating func skipDependents(of task: Task, because cause: Task?) {
+        let dependents = entries[task].dependents
+        entries[task].dependents = []
+        for dependent in dependents { skip(dependent, because: cause) }
+    }
+}

@@ -1,0 +1,196 @@
+import Foundation
+import GRDB
+import NodeKit
+
+/// An artifact in the store.
+public struct StoredObject: Sendable, Hashable, Codable {
+    public let digest: Digest
+    /// The file name extension.
+    public let suffix: String
+    /// The port type; nil when no action claims it.
+    public let type: String?
+    /// The node types that made it.
+    public let nodes: [String]
+    public let bytes: Int64
+    /// What making it again takes, in seconds.
+    public let seconds: Double
+    public let created: Date
+    public let used: Date
+    public let isPinned: Bool
+}
+
+/// What `gc` did.
+public struct CollectionReport: Sendable, Hashable, Codable {
+    public let removed: Int
+    public let freedBytes: Int64
+    public let keptBytes: Int64
+    /// Objects that would have had to go, but are in use by a running graph or pinned.
+    public let protected: Int
+}
+
+/// What `verify` found.
+public struct VerificationReport: Sendable, Hashable, Codable {
+    public let checked: Int
+    public let bytes: Int64
+    /// Paths of artifacts whose bytes are not what their name says; they were removed.
+    public let damaged: [String]
+    /// Paths of artifacts that are gone; what made them was forgotten.
+    public let missing: [String]
+    /// Files that no row names, left by an interrupted commit; they were removed.
+    public let orphans: [String]
+    public var isClean: Bool { damaged.isEmpty && missing.isEmpty }
+}
+
+extension CacheStore {
+    /// All objects, largest first.
+    public func list() throws -> [StoredObject] {
+        try database.read { db in
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT o.*, a.node, a.seconds, a.outputs FROM objects o
+                    LEFT JOIN products p ON p.digest = o.digest AND p.suffix = o.suffix
+                    LEFT JOIN actions a ON a.key = p.key ORDER BY o.bytes DESC, o.digest, o.suffix
+                    """)
+            var result: [StoredObject] = []
+            var group: [Row] = []
+            func close() {
+                guard let row = group.first, let digest = Digest(hex: row["digest"]) else { return }
+                let suffix: String = row["suffix"]
+                var type: String?
+                for row in group where type == nil {
+                    guard let text = row["outputs"] as String? else { continue }
+                    type = JSON.decode([String: ActionRecord.Output].self, text)?.values
+                        .first { $0.digest == digest && $0.suffix == suffix }?.type
+                }
+                result.append(
+                    StoredObject(
+                        digest: digest, suffix: suffix, type: type,
+                        nodes: Set(group.compactMap { $0["node"] as String? }).sorted(), bytes: row["bytes"],
+                        seconds: group.compactMap { $0["seconds"] as Double? }.min() ?? 0,
+                        created: Date(timeIntervalSince1970: row["created"]),
+                        used: Date(timeIntervalSince1970: row["used"]), isPinned: row["pinned"]))
+            }
+            for row in rows {
+                if let first = group.first, first["digest"] as String != row["digest"] || first["suffix"] as String != row["suffix"] {
+                    close()
+                    group = []
+                }
+                group.append(row)
+            }
+            close()
+            return result
+        }
+    }
+
+    /// Keeps an object whatever its size, or no longer.
+    public func setPinned(_ isPinned: Bool, digest: Digest) throws {
+        try database.write { db in
+            try db.execute(sql: "UPDATE objects SET pinned = ? WHERE digest = ?", arguments: [isPinned, digest.hex])
+        }
+    }
+
+    /// Removes objects until the rest fits: first those that take the fewest seconds per byte to make again.
+    ///
+    /// What a running graph has looked at and what is pinned stays.
+    ///
+    /// - Parameter maxBytes: How large the objects may be together.
+    public func gc(maxBytes: Int64) throws -> CollectionReport {
+        let objects = try list()
+        var total = objects.reduce(0) { $0 + $1.bytes }
+        let order = objects.map { object in (object, object.seconds / Double(max(object.bytes, 1))) }
+            .sorted { ($0.1, $0.0.used, $0.0.digest.hex) < ($1.1, $1.0.used, $1.0.digest.hex) }
+        var removed = 0
+        var freed: Int64 = 0
+        var protected = 0
+        // Runs that began before this moment may rely on whatever was used since their beginning.
+        let horizon = Lease.held(in: "\(root)/active").map(\.since).min() ?? .infinity
+        for (object, _) in order {
+            guard total > maxBytes else { break }
+            let isGone = try database.write { db -> Bool in
+                let row = try Row.fetchOne(
+                    db, sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?",
+                    arguments: [object.digest.hex, object.suffix])
+                guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else { return false }
+                try remove(digest: object.digest.hex, suffix: object.suffix, db)
+                return true
+            }
+            if isGone {
+                removed += 1
+                freed += object.bytes
+                total -= object.bytes
+            } else {
+                protected += 1
+            }
+        }
+        removeOld("checkpoints", days: 14)
+        removeOld("logs", days: 60)
+        return CollectionReport(removed: removed, freedBytes: freed, keptBytes: total, protected: protected)
+    }
+
+    /// Removes what nobody touched for long: checkpoints that nobody went on from, logs.
+    private func removeOld(_ name: String, days: Double) {
+        let folder = "\(root)/\(name)"
+        let limit = Date().addingTimeInterval(-days * 86_400)
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
+            let path = "\(folder)/\(name)"
+            let changed = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+            if let changed, changed < limit { try? FileManager.default.removeItem(atPath: path) }
+        }
+    }
+
+    /// Hashes every object again; removes what is damaged, so that it is made again when it is next needed.
+    ///
+    /// - Parameter progress: Called with objects done and objects in all.
+    public func verify(progress: (Int, Int) -> Void = { _, _ in }) throws -> VerificationReport {
+        let objects = try list()
+        var damaged: [String] = []
+        var missing: [String] = []
+        for (index, object) in objects.enumerated() {
+            progress(index, objects.count)
+            let path = path(of: object.digest, suffix: object.suffix)
+            let state = FileState(path: path)
+            let found = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
+            try database.write { db in
+                if let state, found == object.digest {
+                    try db.execute(
+                        sql: "UPDATE objects SET bytes = ?, modified = ?, inode = ? WHERE digest = ? AND suffix = ?",
+                        arguments: [state.size, state.modified, state.inode, object.digest.hex, object.suffix])
+                    return
+                }
+                // Another process may have put a sound one in its place meanwhile.
+                let again = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
+                guard again != object.digest else { return }
+                try remove(digest: object.digest.hex, suffix: object.suffix, db)
+                if state == nil { missing.append(path) } else { damaged.append(path) }
+            }
+        }
+        progress(objects.count, objects.count)
+        return VerificationReport(
+            checked: objects.count, bytes: objects.reduce(0) { $0 + $1.bytes }, damaged: damaged, missing: missing,
+            orphans: try removeOrphans())
+    }
+
+    /// Removes object files that no row names: a kill came between rename and row.
+    private func removeOrphans() throws -> [String] {
+        let files = FileManager.default
+        var orphans: [String] = []
+        for prefix in ((try? files.contentsOfDirectory(atPath: "\(root)/objects")) ?? []).sorted() {
+            for name in ((try? files.contentsOfDirectory(atPath: "\(root)/objects/\(prefix)")) ?? []).sorted() {
+                let digest = (name as NSString).deletingPathExtension
+                let suffix = (name as NSString).pathExtension
+                let path = "\(root)/objects/\(prefix)/\(name)"
+                // Inside a write transaction no commit can be between its rename and its row.
+                let isOrphan = try database.write { db -> Bool in
+                    let count = try Int.fetchOne(
+                        db, sql: "SELECT COUNT(*) FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
+                    guard count == 0 else { return false }
+                    unlink(path)
+                    return true
+                }
+                if isOrphan { orphans.append(path) }
+            }
+        }
+        return orphans
+    }
+}

@@ -1,0 +1,249 @@
+import Foundation
+import GRDB
+import NodeKit
+
+/// The cache on disk: artifacts by content, an SQLite index of what made them, the journal of runs.
+///
+///     objects/ab/abcd….safetensors   artifacts by content digest, read-only
+///     actions/ab/abcd….json          what each action made, so that a lost index can be rebuilt
+///     index.sqlite                   actions, objects, file states, runs
+///     tmp/  active/                  of running runs; what a killed one left is removed by the next
+///     checkpoints/  logs/  environments/
+///
+/// A kill at any instant leaves it whole: files are written aside, synced and renamed before a row names them.
+/// Any number of processes may use one store.
+public final class CacheStore: Sendable {
+    /// The store's folder, absolute.
+    public let root: String
+    let database: DatabaseQueue
+
+    /// Opens a store, making it if there is none; a damaged or missing index is rebuilt from the artifacts' records.
+    ///
+    /// - Parameter root: The store's folder.
+    /// - Throws: ``StoreError`` when the folder cannot be made or written.
+    public init(root: String) throws {
+        self.root = URL(fileURLWithPath: root).standardizedFileURL.path
+        for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs", "environments"] {
+            do {
+                try FileManager.default.createDirectory(
+                    atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
+            } catch {
+                throw StoreError(
+                    "cannot make the cache folder '\(self.root)/\(folder)': \(error.localizedDescription); choose another with --cache")
+            }
+        }
+        // One process at a time opens, so that only one migrates or rebuilds.
+        let gate = open("\(self.root)/open.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard gate >= 0 else { throw StoreError.system("cannot open '\(self.root)/open.lock'") }
+        defer { close(gate) }
+        _ = flock(gate, LOCK_EX)
+        let index = "\(self.root)/index.sqlite"
+        var isNew = !FileManager.default.fileExists(atPath: index)
+        do {
+            database = try Self.openIndex(index)
+        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            for suffix in ["", "-wal", "-shm"] { _ = rename(index + suffix, "\(index).damaged\(suffix)") }
+            database = try Self.openIndex(index)
+            isNew = true
+        }
+        if isNew { try rebuildIndex() }
+        removeAbandoned()
+    }
+
+    private static func openIndex(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.journalMode = .wal
+        configuration.busyMode = .timeout(60)
+        configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA synchronous = NORMAL") }
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        try StoreSchema.migrator.migrate(queue)
+        return queue
+    }
+
+    /// Where the store is unless an option says otherwise: `UNDERSTUDY_CACHE`, else `.understudy` in the current folder.
+    public static func defaultRoot(option: String? = nil) -> String {
+        if let option { return option }
+        if let path = ProcessInfo.processInfo.environment["UNDERSTUDY_CACHE"], !path.isEmpty { return path }
+        return FileManager.default.currentDirectoryPath + "/.understudy"
+    }
+
+    // MARK: - Paths
+
+    /// The path of an object.
+    public func path(of digest: Digest, suffix: String) -> String {
+        "\(root)/objects/\(digest.hex.prefix(2))/\(digest.hex).\(suffix)"
+    }
+
+    public func artifact(_ output: ActionRecord.Output) -> Artifact {
+        Artifact(type: PortType(output.type), path: path(of: output.digest, suffix: output.suffix), digest: output.digest)
+    }
+
+    /// Where a Python environment's folders are.
+    var environments: String { "\(root)/environments" }
+
+    private func recordPath(_ key: Digest) -> String { "\(root)/actions/\(key.hex.prefix(2))/\(key.hex).json" }
+
+    // MARK: - Locks
+
+    func makeLease() throws -> Lease {
+        let lease = try Lease(folder: "\(root)/active")
+        try FileManager.default.createDirectory(
+            atPath: temporaryFolder(of: lease), withIntermediateDirectories: true)
+        return lease
+    }
+
+    func temporaryFolder(of lease: Lease) -> String { "\(root)/tmp/\(lease.name)" }
+
+    func tryLock(_ key: Digest) throws -> KeyLock? { try KeyLock.tryLock(key.hex, file: "\(root)/keys.lock") }
+
+    /// Removes what killed runs left behind.
+    private func removeAbandoned() {
+        let folders = (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/tmp")) ?? []
+        guard !folders.isEmpty else { return }
+        let held = Set(Lease.held(in: "\(root)/active").map(\.name))
+        for folder in folders where !held.contains(folder) {
+            try? FileManager.default.removeItem(atPath: "\(root)/tmp/\(folder)")
+        }
+    }
+
+    // MARK: - Commit
+
+    /// A file that an action wrote.
+    struct NewFile: Sendable {
+        let path: String
+        let type: PortType
+        let digest: Digest
+    }
+
+    /// Takes over what an action wrote: files first, then the row that names them.
+    ///
+    /// - Parameter files: Finished and synced files by output port.
+    func commit(
+        key: Digest, node: String, version: Int, seconds: Double, source: Digest? = nil, files: [String: NewFile]
+    ) throws -> ActionRecord {
+        try database.write { db in
+            var outputs: [String: ActionRecord.Output] = [:]
+            let now = Date().timeIntervalSince1970
+            for (port, file) in files {
+                let suffix = (file.path as NSString).pathExtension
+                let target = path(of: file.digest, suffix: suffix)
+                let folder = (target as NSString).deletingLastPathComponent
+                _ = mkdir(folder, 0o755)
+                if try StoreReader(db: db, store: self).isIntact(file.digest, suffix: suffix) {
+                    unlink(file.path)
+                } else {
+                    chmod(file.path, 0o444)
+                    guard rename(file.path, target) == 0 else {
+                        throw StoreError.system("cannot move '\(file.path)' into the cache")
+                    }
+                    Self.syncFolder(folder)
+                }
+                guard let state = FileState(path: target) else {
+                    throw StoreError("'\(target)' vanished while it was stored")
+                }
+                try db.cachedStatement(
+                    sql: """
+                        INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used)
+                        VALUES (?, ?, ?, ?, ?, ?, ?)
+                        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified,
+                        inode = excluded.inode, used = excluded.used
+                        """
+                ).execute(arguments: [file.digest.hex, suffix, state.size, state.modified, state.inode, now, now])
+                outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: state.size)
+            }
+            let record = ActionRecord(key: key, node: node, version: version, seconds: seconds, outputs: outputs, source: source)
+            try insert(record, created: now, db)
+            try writeRecord(record)
+            return record
+        }
+    }
+
+    private func insert(_ record: ActionRecord, created: Double, _ db: Database) throws {
+        let outputs = String(decoding: try JSON.encoder.encode(record.outputs), as: UTF8.self)
+        try db.cachedStatement(
+            sql: "INSERT OR REPLACE INTO actions (key, node, version, seconds, outputs, created, source) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        ).execute(
+            arguments: [record.key.hex, record.node, record.version, record.seconds, outputs, created, record.source?.hex])
+        try db.cachedStatement(sql: "DELETE FROM products WHERE key = ?").execute(arguments: [record.key.hex])
+        for output in record.outputs.values {
+            try db.cachedStatement(sql: "INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)")
+                .execute(arguments: [output.digest.hex, output.suffix, record.key.hex])
+        }
+    }
+
+    /// Keeps the record beside the index too. Not synced: it only matters when the index is lost.
+    private func writeRecord(_ record: ActionRecord) throws {
+        let path = recordPath(record.key)
+        _ = mkdir((path as NSString).deletingLastPathComponent, 0o755)
+        try JSON.encoder.encode(record).write(to: URL(fileURLWithPath: path), options: .atomic)
+    }
+
+    static func syncFolder(_ folder: String) {
+        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { return }
+        fsync(descriptor)
+        close(descriptor)
+    }
+
+    // MARK: - Rebuilding
+
+    /// Fills an empty index from the records beside it; objects are hashed when they are first used.
+    private func rebuildIndex() throws {
+        let files = FileManager.default
+        let prefixes = ((try? files.contentsOfDirectory(atPath: "\(root)/actions")) ?? []).sorted()
+        guard !prefixes.isEmpty else { return }
+        let now = Date().timeIntervalSince1970
+        try database.write { db in
+            for prefix in prefixes {
+                for name in (try? files.contentsOfDirectory(atPath: "\(root)/actions/\(prefix)")) ?? [] {
+                    guard let data = files.contents(atPath: "\(root)/actions/\(prefix)/\(name)"),
+                        let record = try? JSONDecoder().decode(ActionRecord.self, from: data),
+                        name == "\(record.key.hex).json",
+                        record.outputs.values.allSatisfy({
+                            !$0.suffix.contains("/") && files.fileExists(atPath: path(of: $0.digest, suffix: $0.suffix))
+                        })
+                    else { continue }
+                    for output in record.outputs.values {
+                        try db.execute(
+                            sql: """
+                                INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
+                                VALUES (?, ?, ?, -1, -1, ?, ?)
+                                """,
+                            arguments: [output.digest.hex, output.suffix, output.bytes, now, now])
+                    }
+                    try insert(record, created: now, db)
+                }
+            }
+        }
+    }
+
+    /// Removes the row and file of an object, and every action that needs it. Inside a write transaction.
+    func remove(digest: String, suffix: String, _ db: Database) throws {
+        let keys = try String.fetchAll(
+            db, sql: "SELECT key FROM products WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
+        for key in keys {
+            try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
+            try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
+            if let key = Digest(hex: key) { unlink(recordPath(key)) }
+        }
+        try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
+        if let digest = Digest(hex: digest) { unlink(path(of: digest, suffix: suffix)) }
+    }
+}
+
+/// JSON as the store writes it: one spelling per value.
+enum JSON {
+    static var encoder: JSONEncoder {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return encoder
+    }
+
+    static func text(_ value: some Encodable) -> String {
+        (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
+    }
+
+    static func decode<T: Decodable>(_ type: T.Type, _ text: String) -> T? {
+        try? JSONDecoder().decode(type, from: Data(text.utf8))
+    }
+}

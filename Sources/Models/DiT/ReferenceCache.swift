@@ -1,0 +1,18 @@
+public import Tensors
+
+/// What the reference pictures contribute to every step of every segment, computed once (METHOD §2).
+///
+/// Reference tokens have a fixed timestep and attend among themselves only, so their keys and values never change. For a network with
+/// `joint` attention only the latents are kept.
+public struct ReferenceCache: Sendable {
+    struct Block: Sendable {
+        /// For self attention.
+        let own: KeyValue
+        /// For reference attention.
+        let cross: KeyValue
+    }
+
+    /// `[references, channels, h, w]`.
+    public let latents: Tensor
+    let blocks: [Block]
+}

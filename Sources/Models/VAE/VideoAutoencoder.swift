@@ -1,0 +1,117 @@
+public import Tensors
+
+/// Any of the causal video autoencoders, chosen by the `_class_name` of its `config.json`.
+public enum VideoAutoencoder: Sendable {
+    case wan(AutoencoderKLWan)
+    case block(BlockVAE)
+
+    private struct Name: Decodable {
+        var name: String
+        enum CodingKeys: String, CodingKey { case name = "_class_name" }
+    }
+
+    /// Builds the network that a checkpoint names.
+    ///
+    /// - Throws: `WeightError` when the class is unknown, or configuration or tensors do not fit.
+    public init(_ weights: WeightStore) throws {
+        switch try weights.configuration(Name.self).name {
+        case "AutoencoderKLWan": self = .wan(try AutoencoderKLWan(weights))
+        case "BlockVAE": self = .block(try BlockVAE(weights))
+        case let other:
+            throw WeightError(
+                path: weights.path, "config.json: _class_name is '\(other)'; 'AutoencoderKLWan' or 'BlockVAE' expected")
+        }
+    }
+
+    public var latentChannels: Int {
+        switch self {
+        case .wan(let vae): vae.configuration.latentChannels
+        case .block(let vae): vae.configuration.latentChannels
+        }
+    }
+
+    /// Pixels per latent pixel.
+    public var spatialStride: Int {
+        switch self {
+        case .wan(let vae): vae.configuration.spatialStride
+        case .block: BlockVAE.side
+        }
+    }
+
+    public func encoder() -> Encoder {
+        switch self {
+        case .wan(let vae): Encoder(state: .wan(vae.encoderStream()))
+        case .block(let vae): Encoder(state: .block(vae, CausalMemory()))
+        }
+    }
+
+    public func decoder() -> Decoder {
+        switch self {
+        case .wan(let vae): Decoder(state: .wan(vae.decoderStream()))
+        case .block(let vae): Decoder(state: .block(vae, CausalMemory()))
+        }
+    }
+
+    /// Encodes a clip chunk by chunk: one frame first, then four at a time.
+    public struct Encoder: Sendable {
+        enum State: Sendable {
+            case wan(EncoderStream)
+            case block(BlockVAE, CausalMemory)
+        }
+
+        var state: State
+        /// The number of frames that the next chunk has.
+        public private(set) var chunkLength = 1
+
+        init(state: State) { self.state = state }
+
+        /// Encodes the next chunk.
+        ///
+        /// - Parameter frames: `[3, chunkLength, H, W]` in −1 … 1; the sides are multiples of the spatial stride.
+        /// - Returns: One standardised latent frame `[z, 1, h, w]`.
+        public mutating func encode(_ frames: Tensor) -> Tensor {
+            precondition(
+                frames.shape[1] == chunkLength, "a chunk of \(chunkLength) frames is needed, not \(frames.shape)")
+            chunkLength = 4
+            switch state {
+            case .wan(var stream):
+                let latent = stream.encode(frames)
+                state = .wan(stream)
+                guard let latent else { preconditionFailure("a whole chunk gives a latent frame") }
+                return latent
+            case .block(let vae, var memory):
+                let latent = vae.encode(frames, &memory)
+                state = .block(vae, memory)
+                return latent
+            }
+        }
+    }
+
+    /// Decodes latent frames one by one.
+    public struct Decoder: Sendable {
+        enum State: Sendable {
+            case wan(DecoderStream)
+            case block(BlockVAE, CausalMemory)
+        }
+
+        var state: State
+
+        init(state: State) { self.state = state }
+
+        /// Decodes the next standardised latent frame, `[z, 1, h, w]`.
+        ///
+        /// - Returns: `[3, 1, H, W]` for the first, `[3, 4, H, W]` for every later one, in −1 … 1.
+        public mutating func decode(_ latent: Tensor) -> Tensor {
+            switch state {
+            case .wan(var stream):
+                let frames = stream.decode(latent)
+                state = .wan(stream)
+                return frames
+            case .block(let vae, var memory):
+                let frames = vae.decode(latent, &memory)
+                state = .block(vae, memory)
+                return frames
+            }
+        }
+    }
+}

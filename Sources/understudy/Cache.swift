@@ -1,0 +1,78 @@
+import ArgumentParser
+import Engine
+import Foundation
+import GraphKit
+import NodeKit
+
+struct Cache: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Verify.self, Path.self], defaultSubcommand: List.self)
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists cached artifacts, largest first.")
+        @Option(help: "How many to list.") var limit = 40
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let store = try self.store.open()
+            let objects = try store.list()
+            var table = TextTable()
+            table.rightAligned = [1, 2]
+            for object in objects.prefix(max(limit, 0)) {
+                table.add(object.digest.short, byteText(Int(object.bytes)), durationText(object.seconds), object.type ?? "", object.nodes.joined(separator: ", "))
+            }
+            print(table.text)
+            print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)")
+        }
+    }
+
+    struct Collect: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "gc", abstract: "Removes artifacts until the cache fits a size: first what is quickest to make again per byte.")
+        @Option(help: ArgumentHelp("The size to keep, for instance 20G.", valueName: "size")) var maxSize: ByteSize
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let result = try store.open().gc(maxBytes: Int64(maxSize.bytes))
+            print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left\(result.protected > 0 ? ", \(result.protected) artifacts are in use or pinned" : "")")
+        }
+    }
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Hashes every artifact again; damaged ones are dropped and made anew by the next run.")
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let result = try store.open().verify()
+            let problems = result.damaged.map { "damaged: \($0)" } + result.missing.map { "missing: \($0)" }
+            guard result.isClean else {
+                throw Failure.node((problems + ["\(problems.count) of \(result.checked) artifacts were dropped; the next run makes them anew"]).joined(separator: "\n"))
+            }
+            print("\(result.checked) artifacts, \(byteText(Int(result.bytes))), all whole")
+        }
+    }
+
+    struct Path: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Prints the paths of a node's cached outputs.")
+        @OptionGroup var graph: GraphOptions
+        @Argument(help: "The node, port or instance.") var target: String
+        @OptionGroup var nodes: NodeOptions
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
+            var check = GraphCheckOptions()
+            check.checksFiles = false
+            let graph = try self.graph.load(catalogue: catalogue, options: check)
+            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+            do {
+                let found = try engine.artifacts(of: RunTarget(target, in: graph), in: graph)
+                guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }
+                for item in found { print(item.artifact.path) }
+            } catch let error as UsageError {
+                throw Failure.usage("error: \(error)")
+            }
+        }
+    }
+}

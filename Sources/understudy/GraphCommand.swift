@@ -1,0 +1,34 @@
+import ArgumentParser
+import Foundation
+import GraphKit
+
+struct GraphCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "graph", abstract: "Draws a graph as DOT, Mermaid or SVG.")
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case dot, mermaid, svg }
+
+    @OptionGroup var options: GraphOptions
+    @OptionGroup var nodes: NodeOptions
+    @OptionGroup var store: StoreOptions
+    @Option(help: "dot, mermaid or svg.") var format = Format.svg
+    @Option(name: .shortAndLong, help: "File to write; standard output if missing.") var out: String?
+
+    func run() throws {
+        var check = GraphCheckOptions()
+        check.checksFiles = false
+        check.requiresInputs = false
+        let graph = try options.load(catalogue: nodes.catalogue(store.open()), options: check)
+        let text =
+            switch format {
+            case .dot: graph.dot()
+            case .mermaid: graph.mermaid()
+            case .svg: graph.svg()
+            }
+        if let out {
+            try Data(text.utf8).write(to: URL(filePath: out))
+        } else {
+            print(text)
+        }
+    }
+}

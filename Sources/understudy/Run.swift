@@ -1,0 +1,103 @@
+import ArgumentParser
+import Dispatch
+import Engine
+import Foundation
+import GraphKit
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs a graph: only what is not cached yet, or whose inputs changed.")
+
+    @OptionGroup var graph: GraphOptions
+    @OptionGroup var execution: ExecutionOptions
+    @OptionGroup var nodes: NodeOptions
+    @OptionGroup var store: StoreOptions
+
+    @Option(name: .long, help: ArgumentHelp("Where the graph's outputs go; a folder of the graph's name is made inside.", valueName: "folder"), completion: .directory)
+    var out = "out"
+    @Flag(help: "Shows what would run, and why, without running it.") var dryRun = false
+    @Flag(help: "After a failure, finishes everything that does not depend on it.") var keepGoing = false
+    @Flag(help: "Prints events as JSON, one per line.") var json = false
+    @Flag(name: .shortAndLong, help: "Prints errors only.") var quiet = false
+
+    func run() throws {
+        let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
+        let graph = try self.graph.load(catalogue: catalogue)
+        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+        var options = try execution.runOptions(for: graph)
+        options.keepsGoing = keepGoing
+        options.outputFolder = out
+        if dryRun {
+            PlanPrinter().print(try engine.plan(graph, options: options))
+            return
+        }
+        let cancellation = Cancellation()
+        let signals = Self.cancelOnSignals(cancellation)
+        defer { signals.forEach { $0.cancel() } }
+        let printer: any RunPrinter = if json { JSONPrinter() } else if quiet { QuietPrinter() } else { ProgressPrinter() }
+        let summary = try engine.run(graph, options: options, cancellation: cancellation) { printer.handle($0) }
+        printer.finish()
+        switch summary.status {
+        case .done: break
+        case .cancelled: throw Failure(status: 130, message: json ? "" : "interrupted; what was finished is kept, and the next run goes on from there")
+        default: throw Failure(status: 1, message: "")
+        }
+    }
+
+    /// Ctrl-C and SIGTERM stop the run cleanly; a second one ends the program at once.
+    private static func cancelOnSignals(_ cancellation: Cancellation) -> [any DispatchSourceSignal] {
+        [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler {
+                if cancellation.isCancelled { _exit(130) }
+                cancellation.cancel()
+            }
+            source.resume()
+            return source
+        }
+    }
+}
+
+struct Plan: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Shows what a run would do: what is cached, what will run, and why.")
+
+    @OptionGroup var graph: GraphOptions
+    @OptionGroup var execution: ExecutionOptions
+    @OptionGroup var nodes: NodeOptions
+    @OptionGroup var store: StoreOptions
+    @Option(help: ArgumentHelp("Shows only this node.", valueName: "node")) var why: String?
+    @Flag(help: "Prints the plan as JSON.") var json = false
+
+    func run() throws {
+        let store = try self.store.open()
+        let catalogue = try nodes.catalogue(store)
+        let graph = try self.graph.load(catalogue: catalogue)
+        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+        let plan = try engine.plan(graph, options: try execution.runOptions(for: graph))
+        if let why, graph.node(why) == nil { throw Failure.usage("error: graph '\(graph.name)' has no node '\(why)'") }
+        if json {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+            print(String(decoding: try encoder.encode(plan), as: UTF8.self))
+        } else {
+            PlanPrinter(only: why).print(plan)
+        }
+    }
+}
+
+extension ExecutionOptions {
+    func runOptions(for graph: Graph) throws -> RunOptions {
+        var options = RunOptions(threads: threads, memory: memory?.bytes)
+        do {
+            options.targets = try to.map { try RunTarget($0, in: graph) }
+            options.from = try from.map { try RunTarget($0, in: graph).node }
+            options.force = try force.map { try RunTarget($0, in: graph).node }
+        } catch let error as UsageError {
+            throw Failure.usage("error: \(error)")
+        }
+        return options
+    }
+}

@@ -1,0 +1,166 @@
+import Engine
+import Foundation
+import Synchronization
+
+/// Shows the events of a run.
+protocol RunPrinter: Sendable {
+    func handle(_ event: RunEvent)
+    /// Called once the run is over.
+    func finish()
+}
+
+/// One JSON object per line on standard output.
+struct JSONPrinter: RunPrinter {
+    func handle(_ event: RunEvent) {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let line = try? encoder.encode(event) else { return }
+        FileHandle.standardOutput.write(line + Data("\n".utf8))
+    }
+
+    func finish() {}
+}
+
+/// Failures only.
+struct QuietPrinter: RunPrinter {
+    func handle(_ event: RunEvent) {
+        if case .failed(let failure) = event { printError("error: \(failure)") }
+    }
+
+    func finish() {}
+}
+
+/// Lines for people: in a terminal a bar for each running node, elsewhere a plain line for each that is done.
+final class ProgressPrinter: RunPrinter {
+    private struct Running {
+        var started = ContinuousClock.now
+        var done = 0
+        var total: Int?
+        var unit = ""
+        var note = ""
+    }
+
+    private struct State {
+        var running: [(instance: InstanceID, state: Running)] = []
+        var total = 0
+        var finished = 0
+        /// Lines of bars on the screen at the moment.
+        var drawn = 0
+        var lastDraw = ContinuousClock.now
+        var width = 0
+    }
+
+    private let state = Mutex(State())
+    private let terminal = Terminal.output
+
+    func handle(_ event: RunEvent) {
+        state.withLock { state in
+            switch event {
+            case .runStarted: break
+            case .total(let instances):
+                state.total = instances
+            case .started(let instance, let type, _, let reasons):
+                state.running.append((instance, Running()))
+                let reason = reasons.map(\.description).joined(separator: "; ")
+                if !terminal.isInteractive { write(&state, "\(instance): \(type) started (\(reason))") }
+                draw(&state, force: true)
+            case .progress(let instance, let done, let total, let unit):
+                guard let i = state.running.firstIndex(where: { $0.instance == instance }) else { return }
+                state.running[i].state.done = done
+                state.running[i].state.total = total
+                state.running[i].state.unit = unit
+                draw(&state, force: false)
+            case .log(let instance, let line):
+                if terminal.isInteractive, let i = state.running.firstIndex(where: { $0.instance == instance }) {
+                    state.running[i].state.note = line
+                    draw(&state, force: false)
+                } else {
+                    write(&state, "\(instance): \(line)")
+                }
+            case .waiting(let instance):
+                write(&state, "\(instance): another process makes it; waiting")
+            case .finished(let instance, _, let cached, let seconds, let bytes):
+                state.running.removeAll { $0.instance == instance }
+                state.finished += 1
+                if !cached {
+                    write(&state, "\(terminal.green("done")) \(instance)  \(durationText(seconds)), \(byteText(Int(bytes)))\(count(state))")
+                }
+            case .failed(let failure):
+                state.running.removeAll { $0.instance == failure.instance }
+                write(&state, "\(terminal.red("error:")) \(failure)")
+            case .skipped(let instance, let because):
+                if let because { write(&state, "\(terminal.yellow("skipped")) \(instance): it needs \(because)") }
+            case .warning(let text):
+                write(&state, "\(terminal.yellow("warning:")) \(text)")
+            case .runFinished(let summary):
+                state.running = []
+                write(&state, text(summary))
+            }
+        }
+    }
+
+    func finish() {}
+
+    private func count(_ state: State) -> String { state.total > 0 ? terminal.dim("  [\(state.finished)/\(state.total)]") : "" }
+
+    private func text(_ summary: RunSummary) -> String {
+        var lines: [String] = []
+        if summary.status == .done, summary.ran.isEmpty {
+            lines.append("nothing to do: all \(summary.cached.count) results are cached (\(durationText(summary.seconds)))")
+        } else {
+            var line = "\(summary.ran.count) ran, \(summary.cached.count) cached"
+            if !summary.failures.isEmpty { line += ", \(summary.failures.count) failed" }
+            if !summary.skipped.isEmpty { line += ", \(summary.skipped.count) skipped" }
+            lines.append("\(line) in \(durationText(summary.seconds)) (run \(summary.run))")
+        }
+        for (name, paths) in summary.outputs.sorted(by: { $0.key < $1.key }) {
+            lines.append("\(name): \(paths.joined(separator: ", "))")
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// Prints lines above the bars.
+    private func write(_ state: inout State, _ text: String) {
+        erase(&state)
+        print(text)
+        draw(&state, force: true)
+        fflush(nil)
+    }
+
+    private func erase(_ state: inout State) {
+        guard state.drawn > 0 else { return }
+        print("\u{1B}[\(state.drawn)A\u{1B}[J", terminator: "")
+        state.drawn = 0
+    }
+
+    private func draw(_ state: inout State, force: Bool) {
+        guard terminal.isInteractive else { return }
+        let now = ContinuousClock.now
+        guard force || now - state.lastDraw > .milliseconds(80) else { return }
+        state.lastDraw = now
+        erase(&state)
+        for (instance, running) in state.running {
+            print(bar(instance, running, now))
+            state.drawn += 1
+        }
+        fflush(nil)
+    }
+
+    /// `skeleton  ████▌-----  53/106 frames  19.1/s  3 s left`
+    private func bar(_ instance: InstanceID, _ running: Running, _ now: ContinuousClock.Instant) -> String {
+        let seconds = Double((now - running.started).components.seconds) + Double((now - running.started).components.attoseconds) * 1e-18
+        var line = instance.description.padding(toLength: max(18, instance.description.count + 1), withPad: " ", startingAt: 0)
+        if let total = running.total, total > 0 {
+            let filled = min(20, running.done * 20 / total)
+            line += String(repeating: "█", count: filled) + String(repeating: "░", count: 20 - filled) + "  \(running.done)/\(total) \(running.unit)"
+            if running.done > 0, seconds > 0.5 {
+                let rate = Double(running.done) / seconds
+                line += String(format: "  %.1f/s", rate) + "  \(durationText(Double(total - running.done) / rate)) left"
+            }
+        } else {
+            line += running.done > 0 ? "\(running.done) \(running.unit)  \(durationText(seconds))" : durationText(seconds)
+        }
+        if !running.note.isEmpty { line += "  \(running.note)" }
+        return String(line.prefix(max(20, terminal.width - 1)))
+    }
+}

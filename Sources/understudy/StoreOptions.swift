@@ -1,0 +1,52 @@
+import ArgumentParser
+import Engine
+
+/// Where the cache is.
+struct StoreOptions: ParsableArguments {
+    @Option(name: .customLong("cache"), help: ArgumentHelp("The cache folder; else UNDERSTUDY_CACHE, else .understudy here.", valueName: "folder"), completion: .directory)
+    var cache: String?
+
+    func open() throws -> CacheStore {
+        do {
+            return try CacheStore(root: CacheStore.defaultRoot(option: cache))
+        } catch let error as StoreError {
+            throw Failure.usage("error: \(error)")
+        }
+    }
+}
+
+/// What all commands that run or plan a graph share.
+struct ExecutionOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Makes only this: a node, a port or an instance ('film', 'skeleton.pose', 'animate[3]'); may be repeated.", valueName: "node"))
+    var to: [String] = []
+
+    @Option(help: ArgumentHelp("Runs a node and everything that depends on it again.", valueName: "node"))
+    var from: [String] = []
+
+    @Option(help: ArgumentHelp("Runs a node again.", valueName: "node"))
+    var force: [String] = []
+
+    @Option(help: "Threads that all nodes may use together; as many as there are processors if missing.")
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("Memory that all nodes may use together, for instance 8G; three quarters of the machine's if missing.", valueName: "size"))
+    var memory: ByteSize?
+
+    func validate() throws {
+        if let threads, threads < 1 { throw ValidationError("--threads takes a number from 1, not \(threads)") }
+    }
+}
+
+/// A size in bytes: `20G`, `512M`, `1.5GiB`.
+struct ByteSize: ExpressibleByArgument {
+    let bytes: Int
+
+    init?(argument: String) {
+        let digits = argument.prefix { $0.isNumber || $0 == "." }
+        let units: [String: Double] = ["": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 1024, "mi": 1_048_576, "gi": 1_073_741_824, "ti": 1_099_511_627_776]
+        var unit = argument.dropFirst(digits.count).lowercased()
+        if unit.hasSuffix("b") { unit.removeLast() }
+        guard let number = Double(digits), let factor = units[unit], number * factor < 9e18 else { return nil }
+        bytes = Int(number * factor)
+    }
+}

@@ -1,0 +1,69 @@
+import Foundation
+
+/// What the output goes to.
+struct Terminal {
+    /// Whether the stream is a terminal that understands cursor movement.
+    let isInteractive: Bool
+    let usesColour: Bool
+    let width: Int
+
+    static let output = Terminal(descriptor: STDOUT_FILENO)
+    static let error = Terminal(descriptor: STDERR_FILENO)
+
+    private init(descriptor: Int32) {
+        let environment = ProcessInfo.processInfo.environment
+        isInteractive = isatty(descriptor) == 1 && environment["TERM"] != "dumb"
+        usesColour = isInteractive && (environment["NO_COLOR"] ?? "").isEmpty
+        var size = winsize()
+        width = ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 100
+    }
+
+    func bold(_ text: String) -> String { usesColour ? "\u{1B}[1m\(text)\u{1B}[0m" : text }
+    func dim(_ text: String) -> String { usesColour ? "\u{1B}[2m\(text)\u{1B}[0m" : text }
+    func green(_ text: String) -> String { usesColour ? "\u{1B}[32m\(text)\u{1B}[0m" : text }
+    func red(_ text: String) -> String { usesColour ? "\u{1B}[31m\(text)\u{1B}[0m" : text }
+    func yellow(_ text: String) -> String { usesColour ? "\u{1B}[33m\(text)\u{1B}[0m" : text }
+}
+
+/// Lines of cells, columns aligned.
+struct TextTable {
+    private var rows: [[String]] = []
+    /// Columns whose cells stand at the right.
+    var rightAligned: Set<Int> = []
+
+    mutating func add(_ cells: String...) { rows.append(cells) }
+    mutating func add(_ cells: [String]) { rows.append(cells) }
+
+    var text: String {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { c in rows.map { c < $0.count ? $0[c].count : 0 }.max() ?? 0 }
+        return rows.map { row in
+            var line = ""
+            for (c, cell) in row.enumerated() {
+                let padding = String(repeating: " ", count: widths[c] - cell.count)
+                line += rightAligned.contains(c) ? padding + cell : c == row.count - 1 ? cell : cell + padding
+                if c < row.count - 1 { line += "  " }
+            }
+            return line
+        }.joined(separator: "\n")
+    }
+}
+
+/// `1.2 s`, `3 min 04 s`.
+func durationText(_ seconds: Double) -> String {
+    if seconds < 0.0995 { return String(format: "%.0f ms", seconds * 1000) }
+    if seconds < 60 { return String(format: "%.1f s", seconds) }
+    let whole = Int(seconds.rounded())
+    if whole < 3600 { return String(format: "%d min %02d s", whole / 60, whole % 60) }
+    return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)
+}
+
+/// `12.3 MB`, in powers of ten.
+func byteText(_ bytes: Int) -> String {
+    var value = Double(bytes)
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.5 { return unit == "B" ? "\(bytes) B" : String(format: "%.1f %@", value, unit) }
+        value /= 1000
+    }
+    return String(format: "%.1f TB", value)
+}

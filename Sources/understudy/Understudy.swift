@@ -1,0 +1,49 @@
+import ArgumentParser
+import Foundation
+
+@main
+struct Understudy: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "understudy",
+        abstract: "Gives a picture somebody else's performance: runs graphs of typed nodes, with every intermediate cached.",
+        discussion: "Exit status: 0 done, 1 a node failed, 2 the graph or the command line is wrong, 130 interrupted.",
+        version: "0.1.0",
+        groupedSubcommands: [
+            CommandGroup(name: "Graphs:", subcommands: [Run.self, Plan.self, Validate.self, GraphCommand.self]),
+            CommandGroup(name: "Results:", subcommands: [Inspect.self, Runs.self, Report.self, Cache.self]),
+            CommandGroup(name: "Nodes and models:", subcommands: [Nodes.self, Schema.self, Weights.self]),
+        ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let failure as Failure {
+            if !failure.message.isEmpty { printError(failure.message) }
+            Foundation.exit(failure.status)
+        } catch {
+            // Help and version go out with 0; a wrong command line exits with 2, as a wrong graph does.
+            let status = exitCode(for: error)
+            if status.isSuccess || status == .validationFailure || error is CleanExit {
+                let text = fullMessage(for: error)
+                if status.isSuccess { print(text) } else { printError(text) }
+                Foundation.exit(status.isSuccess ? 0 : 2)
+            }
+            printError("error: \(error)")
+            Foundation.exit(1)
+        }
+    }
+}
+
+/// Ends the program with a message and an exit status.
+struct Failure: Error {
+    let status: Int32
+    let message: String
+
+    static func node(_ message: String) -> Failure { Failure(status: 1, message: message) }
+    static func usage(_ message: String) -> Failure { Failure(status: 2, message: message) }
+}
+
+func printError(_ text: String) {
+    FileHandle.standardError.write(Data((text.hasSuffix("\n") ? text : text + "\n").utf8))
+}

@@ -1,0 +1,108 @@
+import ArgumentParser
+import Foundation
+import NodeKit
+import Safetensors
+
+struct Weights: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Looks into model folders: configuration, tensors, soundness.", subcommands: [List.self, Show.self, Verify.self],
+        defaultSubcommand: List.self)
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists the models in a folder.")
+        @Argument(help: "A folder of model folders.", completion: .directory) var folder = "Examples/models"
+
+        func run() throws {
+            var table = TextTable()
+            table.rightAligned = [2, 3]
+            for name in try contents(of: folder) {
+                let path = "\(folder)/\(name)"
+                guard let model = try? Model(path: path) else { continue }
+                table.add(name, model.className, "\(model.parameterCount) parameters", byteText(model.byteCount))
+            }
+            print(table.text.isEmpty ? "no models in '\(folder)'" : table.text)
+        }
+
+        private func contents(of folder: String) throws -> [String] {
+            guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
+                throw Failure.usage("error: cannot read the folder '\(folder)'; name a folder that holds model folders")
+            }
+            return names.sorted()
+        }
+    }
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors.")
+        @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
+
+        func run() throws {
+            let model = try Model(path: path)
+            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount))")
+            if let config = model.config { print(config) }
+            var table = TextTable()
+            for info in model.files.flatMap(\.tensors.values).sorted(by: { $0.name < $1.name }) {
+                table.add(info.name, info.dtype.rawValue, "[\(info.shape.map(String.init).joined(separator: ", "))]")
+            }
+            print(table.text)
+        }
+    }
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Checks that a model's files are whole and all its numbers finite.")
+        @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
+
+        func run() throws {
+            let model = try Model(path: path)
+            var problems: [String] = []
+            for file in model.files {
+                for info in file.tensors.values.sorted(by: { $0.name < $1.name }) {
+                    let bad = file.withBytes(info) { Self.nonFinite($0, info.dtype) }
+                    if bad > 0 { problems.append("\(file.file.path): tensor '\(info.name)' has \(bad) of \(info.count) values that are not finite") }
+                }
+            }
+            guard problems.isEmpty else { throw Failure.node(problems.map { "error: \($0)" }.joined(separator: "\n")) }
+            print("\(path): \(model.files.flatMap(\.tensors).count) tensors, all whole and finite")
+        }
+
+        /// How many numbers are infinite or not a number: those whose exponent bits are all ones.
+        private static func nonFinite(_ bytes: UnsafeRawBufferPointer, _ dtype: DType) -> Int {
+            func count<T: FixedWidthInteger>(_ type: T.Type, mask: T) -> Int {
+                stride(from: 0, to: bytes.count, by: MemoryLayout<T>.size).reduce(0) {
+                    $0 + (bytes.loadUnaligned(fromByteOffset: $1, as: T.self) & mask == mask ? 1 : 0)
+                }
+            }
+            return switch dtype {
+            case .f32: count(UInt32.self, mask: 0x7f80_0000)
+            case .f64: count(UInt64.self, mask: 0x7ff0_0000_0000_0000)
+            case .bf16: count(UInt16.self, mask: 0x7f80)
+            case .f16: count(UInt16.self, mask: 0x7c00)
+            default: 0
+            }
+        }
+    }
+}
+
+/// The files of a model.
+private struct Model {
+    let files: [SafetensorsFile]
+    let config: String?
+
+    init(path: String) throws {
+        let paths = try ModelFolder.files(at: path)
+        files = try paths.filter { $0.hasSuffix(".safetensors") }.map { try SafetensorsFile(path: $0) }
+        guard !files.isEmpty else { throw NodeError("'\(path)' holds no safetensors files") }
+        if let file = paths.first(where: { $0.hasSuffix("/config.json") }) {
+            config = try String(contentsOfFile: file, encoding: .utf8)
+        } else {
+            config = files.lazy.compactMap { $0.metadata["config"] }.first
+        }
+    }
+
+    var className: String {
+        guard let config, let object = try? JSONSerialization.jsonObject(with: Data(config.utf8)) as? [String: Any] else { return "no configuration" }
+        return object["_class_name"] as? String ?? "no class name"
+    }
+
+    var parameterCount: Int { files.flatMap(\.tensors.values).reduce(0) { $0 + $1.count } }
+    var byteCount: Int { files.reduce(0) { $0 + $1.file.byteCount } }
+}

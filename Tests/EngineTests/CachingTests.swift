@@ -1,0 +1,137 @@
+import Engine
+import Foundation
+import NodeKit
+import Testing
+
+@Suite struct CachingTests {
+    let diamond = """
+        nodes:
+          one: { type: t.constant, with: { value: 1 } }
+          two: { type: t.constant, with: { value: 2 } }
+          left: { type: t.add, in: { a: one.out }, with: { bias: 10 } }
+          right: { type: t.sign, in: { a: two.out } }
+          sum: { type: t.add, in: { a: left.out, b: right.out } }
+        """
+    let chain = """
+        inputs: { clip: { type: file, default: clip.txt } }
+        nodes:
+          read: { type: t.read, in: { file: inputs.clip } }
+          split: { type: t.split, in: { motion: read.motion }, with: { frames: 5 } }
+          step:
+            type: t.step
+            each: split.list
+            carry: { initial: last }
+            in: { motion: "read.motion[each.range]", item: each.item }
+          total: { type: t.total, in: { values: step.last } }
+        outputs: { total: total.out }
+        """
+
+    @Test func runsThenCaches() throws {
+        let shop = try Workshop()
+        let first = try shop.run(diamond)
+        #expect(first.ran == ["one", "two", "left", "right", "sum"])
+        #expect(try shop.value("sum", diamond) == 12)
+        let again = try shop.run(diamond)
+        #expect(again.ran.isEmpty)
+        #expect(again.cached.count == 5)
+        #expect(try shop.plan(diamond).count(.cached) == 5)
+    }
+
+    @Test func changedParameterRunsWhatFollows() throws {
+        let shop = try Workshop()
+        _ = try shop.run(diamond)
+        let plan = try shop.plan(diamond, set: ["left.with.bias=20"])
+        let reasons = Dictionary(uniqueKeysWithValues: plan.entries.map { ($0.instance.description, $0.reasons) })
+        #expect(reasons["left"] == [.parameterChanged(name: "bias", old: "10", new: "20")])
+        #expect(reasons["sum"] == [.dependsOn(["left"])])
+        let run = try shop.run(diamond, set: ["left.with.bias=20"])
+        #expect(run.ran == ["left", "sum"])
+        #expect(run.cached == ["one", "two", "right"])
+        // Back again: both values are still there.
+        #expect(try shop.run(diamond).ran.isEmpty)
+    }
+
+    @Test func sameBytesCutTheRerunOff() throws {
+        let shop = try Workshop()
+        _ = try shop.run(diamond)
+        let run = try shop.run(diamond, set: ["two.with.value=7"])
+        #expect(run.ran == ["two", "right"])
+        #expect(run.cached == ["one", "left", "sum"])
+    }
+
+    @Test func carriesFromSegmentToSegment() throws {
+        let shop = try Workshop()
+        try shop.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
+        let run = try shop.run(chain)
+        #expect(run.ran == ["read", "split", "step[0]", "step[1]", "step[2]", "total"])
+        // 15, 15 + 35, 50 + 55.
+        #expect(try shop.value("step[2]", chain) == 105)
+        #expect(try shop.value("total", chain) == 170)
+        #expect(try shop.run(chain).ran.isEmpty)
+
+        // The seed reruns all segments.
+        #expect(try shop.run(chain, set: ["step.with.seed=1"]).ran == ["step[0]", "step[1]", "step[2]", "total"])
+
+        // A tail that differs leaves the first segment alone, and a longer clip only adds.
+        try shop.write("clip.txt", ((1...9).map { "\($0)" } + ["1", "1", "1", "1"]).joined(separator: "\n"))
+        #expect(try shop.run(chain).ran == ["read", "split", "step[2]", "total"])
+        try shop.write("clip.txt", (1...17).map { "\($0)" }.joined(separator: "\n"))
+        #expect(try shop.run(chain).ran == ["read", "split", "step[3]", "total"])
+    }
+
+    @Test func partialRuns() throws {
+        let shop = try Workshop()
+        try shop.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
+        var options = RunOptions(threads: 2)
+        options.targets = [RunTarget(node: "step", index: 1)]
+        #expect(try shop.run(chain, options: options).ran == ["read", "split", "step[0]", "step[1]"])
+        options.targets = []
+        options.force = ["split"]
+        #expect(try shop.run(chain, options: options).ran == ["split", "step[2]", "total"])
+        options.force = []
+        options.from = ["step"]
+        #expect(try shop.run(chain, options: options).ran == ["step[0]", "step[1]", "step[2]", "total"])
+        options.from = ["nothing"]
+        #expect(throws: UsageError.self) { try shop.run(chain, options: options) }
+    }
+
+    @Test func oneAndFourThreadsGiveTheSameBytes() throws {
+        var digests: Set<String> = []
+        for threads in [1, 4] {
+            let shop = try Workshop()
+            try shop.write("clip.txt", (1...29).map { "\($0)" }.joined(separator: "\n"))
+            _ = try shop.run(chain, options: RunOptions(threads: threads))
+            let graph = try shop.graph(chain)
+            let found = try shop.engine().artifacts(of: RunTarget(node: "total"), in: graph)
+            digests.insert(try #require(found.first).artifact.digest.hex)
+        }
+        #expect(digests.count == 1)
+    }
+
+    @Test func exportsOutputs() throws {
+        let shop = try Workshop()
+        try shop.write("clip.txt", "1\n2\n3\n4\n5")
+        var options = RunOptions(threads: 1)
+        options.outputFolder = "\(shop.folder)/out"
+        let paths = try shop.run(chain, options: options).summary.outputs
+        #expect(paths == ["total": ["\(shop.folder)/out/test/total.safetensors"]])
+        try shop.write("out/test/total.safetensors", "scribble")
+        _ = try shop.run(chain, options: options)
+        let artifact = Artifact(type: .table, path: "\(shop.folder)/out/test/total.safetensors", digest: Digest.of(""))
+        #expect(try Table(artifact: artifact).number == 15)
+    }
+
+    @Test func doingNothingIsQuick() throws {
+        let shop = try Workshop()
+        let lines = (0..<30).map { index in
+            index == 0 ? "  n0: { type: t.constant }" : "  n\(index): { type: t.add, in: { a: n\(index - 1).out } }"
+        }
+        let text = "nodes:\n" + lines.joined(separator: "\n")
+        _ = try shop.run(text)
+        let engine = try shop.engine()
+        let graph = try shop.graph(text)
+        let summary = try engine.run(graph)
+        #expect(summary.ran.isEmpty)
+        #expect(summary.seconds < 0.1, "a run without work took \(summary.seconds) s")
+    }
+}

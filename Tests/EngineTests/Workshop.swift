@@ -1,0 +1,68 @@
+import Engine
+import Foundation
+import GraphKit
+import NodeKit
+import Testing
+
+/// A folder with a store and graph files, removed at the end.
+final class Workshop: Sendable {
+    let folder: String
+    let catalogue: [NodeType: NodeDefinition]
+
+    private let isBorrowed: Bool
+
+    /// - Parameter borrowed: A folder that another process owns and removes.
+    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil) throws {
+        isBorrowed = borrowed != nil
+        folder = borrowed ?? FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
+        self.catalogue = catalogue
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    }
+
+    deinit { if !isBorrowed { try? FileManager.default.removeItem(atPath: folder) } }
+
+    var storePath: String { "\(folder)/cache" }
+
+    func engine() throws -> UnderstudyEngine {
+        UnderstudyEngine(store: try CacheStore(root: storePath), catalogue: catalogue)
+    }
+
+    func write(_ name: String, _ text: String) throws {
+        try Data(text.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(name)"))
+    }
+
+    func graph(_ text: String, set: [String] = []) throws -> Graph {
+        try write("graph.yaml", "understudy: 1\nname: test\n" + text)
+        let (graph, diagnostics) = Graph.load(
+            GraphRequest(path: "\(folder)/graph.yaml", settings: set), catalogue: catalogue.mapValues(\.description))
+        return try #require(graph, "\(diagnostics.sorted.map(\.message))")
+    }
+
+    /// Runs in a store that is opened afresh, as a new process would.
+    func run(
+        _ text: String, set: [String] = [], options: RunOptions = .init(threads: 2), cancellation: Cancellation = .init(),
+        events: @escaping @Sendable (RunEvent) -> Void = { _ in }
+    ) throws -> Ran {
+        let summary = try engine().run(
+            try graph(text, set: set), options: options, cancellation: cancellation, events: events)
+        return Ran(summary: summary)
+    }
+
+    func plan(_ text: String, set: [String] = [], options: RunOptions = .init(threads: 2)) throws -> Plan {
+        try engine().plan(try graph(text, set: set), options: options)
+    }
+
+    func value(_ target: String, _ text: String, set: [String] = []) throws -> Double {
+        let graph = try graph(text, set: set)
+        let found = try engine().artifacts(of: try RunTarget(target, in: graph), in: graph)
+        return try Table(artifact: try #require(found.first?.artifact)).number
+    }
+
+    struct Ran {
+        let summary: RunSummary
+        var ran: Set<String> { Set(summary.ran.map(\.description)) }
+        var cached: Set<String> { Set(summary.cached.map(\.description)) }
+        var skipped: Set<String> { Set(summary.skipped.map(\.description)) }
+        var failed: Set<String> { Set(summary.failures.map(\.instance.description)) }
+    }
+}

@@ -1,0 +1,109 @@
+import FaceMotionNode
+import NodeKit
+import NodeTesting
+import PoseEncoderNode
+import SkeletonNetworkNode
+import Testing
+import VAENode
+
+@testable import ReferenceNode
+
+@Suite("Encoding and decoding nodes")
+struct CodingNodeTests {
+    let models: FixtureModels
+    init() throws { models = FixtureModels(bench: try NodeBench()) }
+    private var bench: NodeBench { models.bench }
+
+    @Test(
+        "segments decode as one stream: the same bytes as the uncut latent", arguments: ["block_vae", "vae_residual"])
+    func decode(_ name: String) throws {
+        let vae = try models.model(name)
+        let video = try models.video(frames: 8, width: 32, height: 16)
+        let encoded = try bench.run(VAEEncode.self, inputs: ["video": video, "model": vae])
+        let latent: Latent = try encoded["latent"]
+        #expect(latent.grid.frames == 3 && latent.frameCount == 8)
+        func decode(_ latents: [Latent], threads: Int = 1) throws -> NodeBench.Outputs {
+            try bench.run(
+                VAEDecode.self, inputs: ["driving": video, "model": vae],
+                lists: ["latents": latents.map { try bench.artifact($0) }], threads: threads)
+        }
+        let whole = try decode([latent])
+        let parts = [
+            Latent(grid: try latent.grid.slice(0..<2)), Latent(grid: try latent.grid.slice(1..<3), firstFrame: 4),
+        ]
+        let cut = try decode(parts, threads: 2)
+        #expect(whole.artifacts["video"]?.digest == cut.artifacts["video"]?.digest)
+        let film: Video = try cut["video"]
+        #expect(film.timeline == (try Video(artifact: video)).timeline)
+        #expect(throws: NodeError.self) { _ = try decode([parts[0]]) }
+        #expect(throws: NodeError.self) { _ = try decode([parts[0], parts[0]]) }
+    }
+
+    @Test("pose features of earlier frames do not change with later maps")
+    func causal() throws {
+        let encoder = try models.model("pose_encoder")
+        func features(changeAfter: Int) throws -> PoseFeatures {
+            let maps = try models.video(frames: 10, width: 16, height: 24, type: .maps, changeAfter: changeAfter)
+            return try bench.run(
+                PoseEncode.self, inputs: ["skeleton": maps, "sphere": maps, "model": encoder], threads: 2)["features"]
+        }
+        let (a, b) = (try features(changeAfter: .max), try features(changeAfter: 6))
+        #expect(a.grid.shape == [4, 4, 3, 2])
+        #expect(try a.grid.slice(0..<2).values == b.grid.slice(0..<2).values)
+        #expect(try a.grid.slice(2..<4).values != b.grid.slice(2..<4).values)
+    }
+
+    @Test("video and audio drivers give one type")
+    func drivers() throws {
+        let crops = try models.video(frames: 5, width: 48, height: 48)
+        let fromVideo: FaceMotion = try bench.run(
+            FaceMotionVideo.self, inputs: ["crops": crops, "model": models.model("face_motion_encoder")])["motion"]
+        let speech = try bench.artifact(
+            Audio(sampleRate: 16_000, samples: Randomness(seed: 1).normals(from: 0, count: 2_000).map { $0 * 0.1 }))
+        let features = try bench.run(
+            AudioFeaturesNode.self, inputs: ["audio": speech, "video": crops], parameters: ["window": .integer(8)])
+        let fromAudio: FaceMotion = try bench.run(
+            FaceMotionAudio.self,
+            inputs: ["features": try #require(features.artifacts["features"]), "model": models.model("audio_encoder")])[
+                "motion"]
+        #expect(fromVideo.timeline == fromAudio.timeline)
+        #expect(fromVideo.tokenCount == fromAudio.tokenCount && fromVideo.channels == fromAudio.channels)
+        let slow = try bench.artifact(Audio(sampleRate: 8_000, samples: [0, 0]))
+        #expect(throws: NodeError.self) {
+            _ = try bench.run(AudioFeaturesNode.self, inputs: ["audio": slow, "video": crops])
+        }
+    }
+
+    @Test("the key point network fills the joints it knows")
+    func skeleton() throws {
+        let network = try models.model("keypoint_net", changes: ["names": ["left_hip", "right_hip", "jaw_0"]])
+        let video = try models.video(frames: 3, width: 48, height: 32)
+        let outputs = try bench.run(SkeletonNetwork.self, inputs: ["video": video, "model": network], threads: 2)
+        let pose: PoseTrack = try outputs["pose"]
+        let faces: FaceTrack = try outputs["faces"]
+        let head: HeadTrack = try outputs["head"]
+        #expect(pose.confidence[23] > 0 && pose.confidence[0] == 0 && faces.landmarkCount == 1 && head.count == 3)
+        #expect((0..<48).contains(pose.keypoints[46]) && (-8..<40).contains(pose.keypoints[47]))
+        let r = head.rotation
+        let determinant =
+            r[0] * (r[4] * r[8] - r[5] * r[7]) - r[1] * (r[3] * r[8] - r[5] * r[6]) + r[2] * (r[3] * r[7] - r[4] * r[6])
+        #expect(abs(determinant - 1) < 1e-4)
+        #expect(throws: NodeError.self) {
+            _ = try bench.run(SkeletonNetwork.self, inputs: ["video": video, "model": models.model("keypoint_net")])
+        }
+    }
+
+    @Test("pseudo-references: extreme and median yaw of confident frames")
+    func selection() {
+        let yaw = [0.1, -0.5, 0.9, 0.0, -0.2]
+        let confidence: [Float] = [1, 1, 0.1, 1, 1]
+        #expect(ReferenceSelection.byYaw(yaw, confidence: confidence, threshold: 0.5, count: 3) == [1, 3, 0])
+        let still = [SIMD2<Float>](repeating: .init(5, 5), count: 33)
+        var raised = still
+        raised[15] = .init(5, -95)
+        let seen = [[Float]](repeating: [Float](repeating: 1, count: 33), count: 4)
+        let chosen = ReferenceSelection.byPose(
+            [still, still, raised, still], confidence: seen, threshold: 0.5, hips: (23, 24), count: 2)
+        #expect(Set(chosen) == [0, 2])
+    }
+}

@@ -1,0 +1,105 @@
+import NodeKit
+import NodeTesting
+import Synchronization
+import Testing
+
+@testable import DiTSegmentNode
+
+@Suite("dit.segment and segments.plan")
+struct DiTSegmentTests {
+    let models: FixtureModels
+    init() throws { models = FixtureModels(bench: try NodeBench()) }
+    private var bench: NodeBench { models.bench }
+
+    @Test(arguments: [
+        (1, [0..<1]), (40, [0..<40]), (73, [0..<73]), (74, [0..<73, 72..<74]), (106, [0..<73, 72..<106]),
+        (164, [0..<73, 72..<145, 144..<164]),
+    ])
+    func plan(frames: Int, expected: [Range<Int>]) {
+        #expect(SegmentPlan(frames: frames, length: 73).ranges == expected)
+    }
+
+    /// Remembers every save; hands out the one it was made with.
+    private final class Checkpoints: CheckpointStore, Sendable {
+        let saved = Mutex<[[UInt8]]>([])
+        let first: [UInt8]?
+        init(_ first: [UInt8]? = nil) { self.first = first }
+        func load() -> [UInt8]? { first }
+        func save(_ bytes: [UInt8]) throws { saved.withLock { $0.append(bytes) } }
+    }
+
+    private func inputs(_ model: String, initial: Latent? = nil) throws -> [String: Artifact] {
+        var inputs = [
+            "model": try models.model(model),
+            "pose": try bench.artifact(PoseFeatures(grid: models.grid(4, 3, 4, 6, seed: 1))),
+            // One frame short of 1 + 4k: the last one is held.
+            "face": try bench.artifact(
+                FaceMotion(
+                    timeline: Timeline(rate: Rational(24), count: 8), tokenCount: 2, channels: 8,
+                    tokens: Randomness(seed: 2).normals(from: 0, count: 8 * 16))),
+            "reference": try bench.artifact(
+                Reference(
+                    latents: Randomness(seed: 3).normals(from: 0, count: 2 * 4 * 24), channels: 4, height: 4, width: 6,
+                    names: ["reference", "yaw"])),
+        ]
+        if let initial { inputs["initial"] = try bench.artifact(initial) }
+        return inputs
+    }
+
+    private func parameters(_ sampler: String) -> [String: ParameterLiteral] {
+        ["steps": .integer(5), "sampler": .string(sampler), "guidance.motion": .number(1.5)]
+    }
+
+    @Test("one and two threads give the same bytes")
+    func threads() throws {
+        let inputs = try inputs("dit_sample")
+        let one = try bench.run(DiTSegment.self, inputs: inputs, parameters: parameters("heun"), threads: 1)
+        let two = try bench.run(DiTSegment.self, inputs: inputs, parameters: parameters("heun"), threads: 2)
+        #expect(one.artifacts["latent"]?.digest == two.artifacts["latent"]?.digest)
+        let latent: Latent = try one["latent"]
+        #expect(latent.grid.shape == [4, 3, 4, 6] && latent.grid.values.allSatisfy(\.isFinite))
+        var other = parameters("heun")
+        other["seed"] = .integer(8)
+        let reseeded = try bench.run(DiTSegment.self, inputs: inputs, parameters: other)
+        #expect(reseeded.artifacts["latent"]?.digest != one.artifacts["latent"]?.digest)
+    }
+
+    @Test("a killed run goes on to the same bytes", arguments: ["euler", "dpmpp2m"])
+    func resume(sampler: String) throws {
+        let inputs = try inputs("dit_velocity", initial: Latent(grid: models.grid(4, 1, 4, 6, seed: 9), firstFrame: 8))
+        let whole = Checkpoints()
+        let first = try bench.run(
+            DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: whole)
+        let saved = whole.saved.withLock { $0 }
+        #expect(saved.count == 5)
+        let resumed = Checkpoints(saved[2])
+        let second = try bench.run(
+            DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: resumed)
+        #expect(resumed.saved.withLock { $0.count } == 2)
+        #expect(first.artifacts["latent"]?.digest == second.artifacts["latent"]?.digest)
+        // Bytes that are no checkpoint of this run are not used.
+        let odd = try bench.run(
+            DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: Checkpoints([1, 2, 3]))
+        #expect(first.artifacts["latent"]?.digest == odd.artifacts["latent"]?.digest)
+    }
+
+    @Test("the initial latent keeps its bits and says where the segment lies")
+    func handover() throws {
+        let initial = Latent(grid: models.grid(4, 1, 4, 6, seed: 9), firstFrame: 72)
+        let outputs = try bench.run(
+            DiTSegment.self, inputs: inputs("dit_joint", initial: initial), parameters: parameters("dpmpp2m"))
+        let latent: Latent = try outputs["latent"]
+        let last: Latent = try outputs["last"]
+        #expect(try latent.grid.slice(0..<1).values == initial.grid.values)
+        #expect(latent.firstFrame == 72 && last.firstFrame == 80)
+        #expect(try latent.grid.slice(2..<3).values == last.grid.values)
+    }
+
+    @Test("inputs that do not fit are refused with both sizes")
+    func mismatch() throws {
+        var inputs = try inputs("dit_sample")
+        inputs["pose"] = try bench.artifact(PoseFeatures(grid: models.grid(4, 4, 4, 6, seed: 1)))
+        let error = #expect(throws: NodeError.self) { _ = try bench.run(DiTSegment.self, inputs: inputs) }
+        #expect("\(error.map { "\($0)" } ?? "")".contains("face motion of 8 frames for 4 latent frames"))
+    }
+}

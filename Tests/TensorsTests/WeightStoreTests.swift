@@ -1,0 +1,93 @@
+import Foundation
+import Safetensors
+import Testing
+
+@testable import Tensors
+
+struct WeightStoreTests {
+    let folder: URL
+
+    init() throws {
+        folder = FileManager.default.temporaryDirectory.appending(path: "weights-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    }
+
+    private func write(
+        _ name: String, _ tensors: [String: [Float]], metadata: [String: String] = [:]
+    ) throws {
+        let writer = try SafetensorsWriter(path: folder.appending(path: name).path, metadata: metadata)
+        for (key, values) in tensors.sorted(by: { $0.key < $1.key }) {
+            try writer.write(key, values, shape: [values.count])
+        }
+        try writer.finish(sync: false)
+    }
+
+    private func message(_ body: () throws -> Void) -> String {
+        do { try body() } catch { return "\(error)".replacingOccurrences(of: folder.path, with: "…") }
+        return ""
+    }
+
+    @Test func everyMisfitIsNamed() throws {
+        try write("model.safetensors", ["a.weight": [1, 2], "a.bias": [.nan], "b.extra": [0], "a.scale": [1, 2, 3]])
+        let weights = try WeightStore(path: folder.path)
+        let scope = weights.scope("a")
+        #expect(scope.tensor("weight", shape: [2]).array == [1, 2])
+        _ = scope.tensor("bias", shape: [1])
+        #expect(scope.tensor("scale", shape: [2]).shape == [2])
+        _ = scope.tensor("missing", shape: [4, 5])
+        #expect(message { try weights.finish() } == """
+            …: the weights do not fit the model:
+              tensor 'a.bias' holds NaN or infinity; the file is damaged
+              tensor 'a.scale' has shape [3], [2] expected
+              tensor 'a.missing' is missing (shape [4, 5] expected)
+              tensor 'b.extra' of shape [1] is not part of the model
+            """)
+    }
+
+    @Test func shardsAreJoined() throws {
+        try write("model-1.safetensors", ["a": [1]])
+        try write("model-2.safetensors", ["b": [2]])
+        let index = #"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#
+        try Data(index.utf8).write(to: folder.appending(path: "model.safetensors.index.json"))
+        let weights = try WeightStore(path: folder.path)
+        #expect(weights.names == ["a", "b"])
+        _ = weights.tensor("a", shape: [1])
+        #expect(weights.tensor("b", shape: [-1]).array == [2])
+        try weights.finish()
+        try FileManager.default.removeItem(at: folder.appending(path: "model-2.safetensors"))
+        #expect(message { _ = try WeightStore(path: folder.path) }.contains("shard 'model-2.safetensors'"))
+    }
+
+    @Test func oneFileCarriesItsConfiguration() throws {
+        struct Configuration: Decodable { var width: Int }
+        try write("net.safetensors", ["a": [1]], metadata: ["config": #"{"width": 3}"#])
+        let weights = try WeightStore(path: folder.appending(path: "net.safetensors").path)
+        #expect(try weights.configuration(Configuration.self).width == 3)
+        try write("model.safetensors", ["a": [1]])
+        #expect(message { _ = try WeightStore(path: folder.path).configuration(Configuration.self) }.contains("no config.json"))
+        try Data(#"{"width": "x"}"#.utf8).write(to: folder.appending(path: "config.json"))
+        #expect(
+            message { _ = try WeightStore(path: folder.path).configuration(Configuration.self) }
+                == "…: config.json: Int expected at 'width'")
+        #expect(message { _ = try WeightStore(path: "/nonexistent/vae") }.contains("does not exist"))
+    }
+
+    /// Half-precision values, subnormals and infinities among them, against their definition.
+    @Test func halvesAreWidened() throws {
+        let bits = (0..<UInt16.max).filter { $0 & 0x7c00 != 0x7c00 }
+        let writer = try SafetensorsWriter(path: folder.appending(path: "h").path)
+        for (name, type) in [("f16", DType.f16), ("bf16", DType.bf16)] {
+            writer.begin(name, dtype: type, elementShape: [])
+            try bits.withUnsafeBytes { try writer.append($0) }
+        }
+        try writer.finish(sync: false)
+        let file = try SafetensorsFile(path: folder.appending(path: "h").path)
+        let f16 = try Tensor(file, "f16").array, bf16 = try Tensor(file, "bf16").array
+        for (index, value) in bits.enumerated() {
+            let (sign, exponent, fraction) = (value >> 15, Int(value >> 10 & 31), Double(value & 1023))
+            let size = exponent == 0 ? fraction * pow(2, -24) : (1 + fraction / 1024) * pow(2, Double(exponent - 15))
+            guard f16[index] == Float(sign == 0 ? size : -size) else { Issue.record("f16 \(value): \(f16[index])"); break }
+            guard bf16[index].bitPattern == UInt32(value) << 16 else { Issue.record("bf16 \(value)"); break }
+        }
+    }
+}
