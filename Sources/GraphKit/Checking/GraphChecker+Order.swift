@@ -41,7 +41,8 @@ extension GraphChecker {
         if diagnostics.isFull { return diagnostics.add(Diagnostic(.cycle, "", at: nil)) }
         // Shown along the flow of data and from the node that comes first in the file, whichever way it was found.
         var links = Array(zip(nodes, wires).reversed())
-        if let first = links.firstIndex(where: { $0.0 == nodes.min() }) { links = Array(links[first...] + links[..<first]) }
+        let earliest = nodes.min()
+        if let first = links.firstIndex(where: { $0.0 == earliest }) { links = Array(links[first...] + links[..<first]) }
         var names = links.map { drafts[$0.0].id }
         names.append(names[0])
         if names.count > 14 { names.replaceSubrange(10..<(names.count - 2), with: ["…"]) }

@@ -67,13 +67,13 @@ extension GraphChecker {
         var text = Substring(scalar.text)
         let slice = text.hasSuffix(EachRange.suffix)
         if slice { text = text.dropLast(EachRange.suffix.count) }
-        guard !text.contains(where: { $0 == "[" || $0 == "]" || $0.isWhitespace }) else {
+        guard !text.utf8.contains(where: { $0 == UInt8(ascii: "[") || $0 == UInt8(ascii: "]") || $0 <= 0x20 }) else {
             diagnostics.add(
                 Diagnostic(.wireSyntax, "'\(scalar.shortText)' is not a wire", at: node.range, notes: [Self.wireForms]))
             return nil
         }
         if text == "each.item" || text == "each" { return eachItem(slice: slice, isEach: isEach, at: node.range, of: index) }
-        guard let dot = text.firstIndex(of: ".") else {
+        guard let dot = text.utf8.firstIndex(of: UInt8(ascii: ".")) else {
             wireWithoutPort(String(text), at: node.range)
             return nil
         }

@@ -98,8 +98,9 @@ public enum GraphSchema {
                 ]),
                 "then": .map([
                     "properties": .map([
-                        "in": reference("in " + type.type.name), "with": reference("with " + type.type.name),
-                        "carry": carry(type),
+                        "in": nullable(reference("in " + type.type.name), isOverlay),
+                        "with": nullable(reference("with " + type.type.name), isOverlay),
+                        "carry": nullable(carry(type), isOverlay),
                     ])
                 ]),
             ])
@@ -146,13 +147,13 @@ public enum GraphSchema {
         var properties: [String: JSON] = [:]
         var groups: [String: [String: JSON]] = [:]
         for parameter in type.parameters {
-            let value = nullable(self.value(parameter), isOverlay)
+            let value = self.value(parameter)
             properties[parameter.name] = value
             let parts = parameter.name.split(separator: ".", maxSplits: 1).map(String.init)
             if parts.count == 2 { groups[parts[0], default: [:]][parts[1]] = value }
         }
-        for (name, members) in groups { properties[name] = nullable(object(members, required: [], false), isOverlay) }
-        return object(properties, required: [], false)
+        for (name, members) in groups { properties[name] = nullable(object(members, required: [], isOverlay), isOverlay) }
+        return object(properties, required: [], isOverlay)
     }
 
     private static func value(_ parameter: NodeDescription.Parameter) -> JSON {
@@ -204,7 +205,9 @@ public enum GraphSchema {
 
     private static func object(_ properties: [String: JSON], required: [String], _ isOverlay: Bool) -> JSON {
         var object: [String: JSON] = [
-            "type": .string("object"), "additionalProperties": .bool(false),
+            "type": .string("object"),
+            // An overlay that changes a node's type removes ports of the old one.
+            "additionalProperties": isOverlay ? .map(["type": .string("null")]) : .bool(false),
             "properties": .map(isOverlay ? properties.mapValues { nullable($0, true) } : properties),
         ]
         if !required.isEmpty { object["required"] = .list(required.map(JSON.string)) }
