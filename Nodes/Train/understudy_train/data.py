@@ -1,7 +1,7 @@
 """Shards of clips, as the actor's dataset writer makes them: one safetensors file holds n clips, every tensor has them in front.
 
 Read here: frames, references, skeleton, sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions, confidence, head_rotation, head_center,
-head_radius, landmarks, face_confidence, person_box (f32); for audio: samples [n, samples] and its metadata sample_rate.
+head_radius, landmarks, face_confidence, person_box (f32); for speech: audio [n, samples], has_audio [n] and the metadata sample_rate.
 """
 import hashlib
 import json
