@@ -19,6 +19,8 @@ FACE_PARTS = ("null_face", "face_position", ".norm_face", ".face_attn")
 
 def load_vae(folder):
     config, state = load_averaged(folder, "vae")
+    if set(config["latents_std"]) == {1.0}:
+        raise SystemExit(f"{folder}: the VAE has no latent statistics (latents_std is 1 everywhere); run its stage again to the end")
     vae = networks.build(config)
     vae.load_state_dict(state)
     return vae.eval().requires_grad_(False).to(device())

@@ -31,6 +31,8 @@ def run(options):
         some = clips.training[:: max(1, len(clips.training) // options.linear_clips)]
         fit_linear(vae, lambda: (pictures(clips.stack("frames", [c])) for c in some))
         training.averaged["vae"].load_state_dict(vae.state_dict())
+        set_statistics(vae, clips)                                                   # a run that is cut short must have them too
+        training.averaged["vae"].config.update(vae.config)
         Report.line("linear start solved")
 
     def evaluate(networks):
@@ -49,10 +51,8 @@ def run(options):
         return crop_batch(clips, rng, options.batch * (9 // frames), frames, options.crop)
 
     training.run(batch, loss, evaluate, options.evaluate_every, options.save_every)
-    vae = training.averaged["vae"]
-    set_statistics(vae, clips)
-    vae_state = training.averaged["vae"].config
-    training.networks["vae"].config.update(vae_state)
+    set_statistics(training.averaged["vae"], clips)
+    vae.config.update(training.averaged["vae"].config)
     training.save()
 
 

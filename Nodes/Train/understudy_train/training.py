@@ -93,6 +93,8 @@ class Training:
             return
         state = torch.load(self.path, map_location=device(), weights_only=False)
         for k, n in self.networks.items():
+            n.config.update(state["configurations"][k])
+            self.averaged[k].config.update(state["configurations"][k])
             n.load_state_dict(state["networks"][k])
             self.averaged[k].load_state_dict(state["averaged"][k])
         self.optimizer.load_state_dict(state["optimizer"])
