@@ -3,7 +3,7 @@ import NodeKit
 /// Makes a shard of training clips.
 public struct ActorDataset: Node {
     public static let type: NodeType = "actor.dataset"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Makes training clips of procedural actors: frames, references, control maps, ground truth, speech."
 
     @Parameter("Names the dataset.", in: 0...1e15) var seed = 0

@@ -51,8 +51,6 @@ public struct ActorDatasetWriter: Sendable {
         let offset = voice.map { g.uniform(0, max(0, $0.duration - seconds)) } ?? 0
         let stage = try ActorStage(
             personSeed: clipSeed, framing: framing, width: width, height: height, speaking: voice == nil)
-        let skeleton = SkeletonDrawing()
-        let sphere = HeadSphereDrawing()
         var clip = Clip()
         for f in 0..<frames {
             let time = Double(f) / framesPerSecond
@@ -61,12 +59,7 @@ public struct ActorDatasetWriter: Sendable {
             let t = frame.truth
             clip.bytes["frames", default: []] += frame.rgb
             clip.bytes["face", default: []] += frame.face
-            let depth = stride(from: 2, to: t.positions.count, by: 3).map { t.positions[$0] }
-            clip.bytes["skeleton", default: []] += try skeleton.map(
-                keypoints: t.keypoints, depth: depth, confidence: t.confidence, width: width, height: height)
-            clip.bytes["sphere", default: []] += sphere.map(
-                rotation: t.headRotation, centerX: t.headCenter[0], centerY: t.headCenter[1], radius: t.headRadius,
-                width: width, height: height)
+            try drawMaps(of: t, into: &clip)
             clip.append(t)
         }
         clip.floats["audio"] =
@@ -75,12 +68,23 @@ public struct ActorDatasetWriter: Sendable {
         for _ in 0..<references {
             let frame = try stage.frame(at: start + g.uniform(4, 40))
             clip.bytes["references", default: []] += frame.rgb
+            try drawMaps(of: frame.truth, into: &clip, prefix: "reference_")
             clip.floats["reference_keypoints", default: []] += frame.truth.keypoints
             clip.floats["reference_confidence", default: []] += frame.truth.confidence
             clip.floats["reference_head_radius", default: []] += [frame.truth.headRadius]
             clip.floats["reference_person_box", default: []] += frame.truth.personBox
         }
         return clip
+    }
+
+    /// Skeleton and head sphere maps of one frame, as `pose.maps` and `head.sphere` draw them.
+    private func drawMaps(of t: ActorTruth, into clip: inout Clip, prefix: String = "") throws {
+        let depth = stride(from: 2, to: t.positions.count, by: 3).map { t.positions[$0] }
+        clip.bytes[prefix + "skeleton", default: []] += try SkeletonDrawing().map(
+            keypoints: t.keypoints, depth: depth, confidence: t.confidence, width: width, height: height)
+        clip.bytes[prefix + "sphere", default: []] += HeadSphereDrawing().map(
+            rotation: t.headRotation, centerX: t.headCenter[0], centerY: t.headCenter[1], radius: t.headRadius,
+            width: width, height: height)
     }
 
     /// Writes clips `range` (their numbers, which with the seed name them) as one safetensors file at `path`.
@@ -125,6 +129,7 @@ public struct ActorDatasetWriter: Sendable {
         let pictures: [(String, [Int])] = [
             ("frames", [n, f, height, width, 3]), ("references", [n, r, height, width, 3]),
             ("skeleton", [n, f, height, width, 3]), ("sphere", [n, f, height, width, 3]),
+            ("reference_skeleton", [n, r, height, width, 3]), ("reference_sphere", [n, r, height, width, 3]),
             ("face", [n, f, faceCrop, faceCrop, 3]),
         ]
         for (name, shape) in pictures {

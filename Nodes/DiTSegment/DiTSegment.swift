@@ -5,7 +5,7 @@ import Tensors
 /// Generates the latent of one segment: the denoising loop of METHOD §2.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 1
+    public static let version = 2
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
@@ -26,6 +26,8 @@ public struct DiTSegment: Node {
     @Input("Pose features of the segment.") var pose: PoseFeatures
     @Input("Face motion of the segment's frames; not wired: the face is left to the model.") var face: FaceMotion?
     @Input("Latents of the reference pictures.") var reference: Reference
+    @Input("Pose features of the reference pictures themselves, first picture first: the model then finds a limb's looks by the limb.")
+    var referencePose: PoseFeatures?
     @Input("The last latent of the segment before; none for the first.") var initial: Latent?
     @Input("The DiT.") var model: ModelFolder
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
@@ -64,7 +66,7 @@ public struct DiTSegment: Node {
 
         // Keys and values of the references: the same at every step.
         let guidance = Guidance(reference: guidanceReference, motion: guidanceMotion)
-        let seen = dit.encode(references: references)
+        let seen = dit.encode(references: references, pose: try referencePose(c))
         let unseen =
             guidance.passes.contains { !$0.pass.seesReference }
             ? dit.encode(references: Tensor(zeros: references.shape)) : nil
@@ -173,6 +175,19 @@ public struct DiTSegment: Node {
             }
         }
         return [c.inChannels, grid.frames, grid.height, grid.width]
+    }
+
+    /// Features of the references' own poses `[R, P, h, w]`, zeros for pictures that have none.
+    private func referencePose(_ c: DreamActorConfiguration) throws -> Tensor? {
+        guard let grid = referencePose?.grid else { return nil }
+        guard grid.channels == c.poseChannels, grid.height == reference.height, grid.width == reference.width,
+            grid.frames <= reference.count
+        else {
+            throw NodeError(
+                "'referencePose' is \(grid.shape), at most [\(c.poseChannels), \(reference.count), \(reference.height), \(reference.width)] expected: encode the references' own maps, drawn at their size"
+            )
+        }
+        return Tensor(grid.values, grid.shape).permuted(1, 0, 2, 3).padded(0, after: reference.count - grid.frames, .zeros)
     }
 
     /// Face tokens of 1 + 4·(T − 1) frames, `[F, N, c]`; the last frame's are held where the clip ends between two latents.

@@ -44,7 +44,7 @@ struct NetworkParityTests {
         let x = try fixture.input("x").squeezed(0)
         let references = try fixture.input("references").squeezed(0)
         let timesteps = try fixture.input("timestep").array.map { Double($0) }
-        let cache = dit.encode(references: references)
+        let cache = dit.encode(references: references, pose: try fixture.input("reference_pose").squeezed(0))
         for (index, block) in cache.blocks.enumerated() {
             // The fixture has [1, heads, tokens, width].
             let heads = dit.configuration.heads

@@ -54,15 +54,16 @@ def dit(folder):
         network = randomise(networks.DreamActorTransformer(**TINY_DIT, **changes))
         x, pose, references = random(1, 4, 3, 4, 6, seed=1), random(1, 4, 3, 4, 6, seed=2), random(1, 2, 4, 4, 6, seed=3)
         face, t = random(1, 9, 2, 8, seed=4), torch.tensor([[0.0, 0.7, 0.7]])
-        outputs = {"velocity": network(x, t, pose, references, face),
+        reference_pose = random(1, 2, 4, 4, 6, seed=6)
+        outputs = {"velocity": network(x, t, pose, references, face, reference_pose=reference_pose),
                    "velocity_dropped": network(x, t, None, torch.zeros_like(references), None)}
         if network.config["reference_attention"] == "cached":
-            caches = network.encode_references(references)
+            caches = network.encode_references(references, reference_pose)
             for i, cache in enumerate(caches):
                 outputs |= {f"cache.{i}.{k}": v for k, v in zip(("k", "v", "reference_k", "reference_v"), cache)}
             again = network(x, t, pose, face=face, caches=caches, aligned=references[:, 0])
             assert torch.allclose(again, outputs["velocity"], atol=1e-6)
-        inputs = {"x": x, "timestep": t, "pose": pose, "references": references, "face": face}
+        inputs = {"x": x, "timestep": t, "pose": pose, "references": references, "reference_pose": reference_pose, "face": face}
         save(folder, name, network.config, inputs, outputs, network)
 
 

@@ -31,6 +31,7 @@ def parser():
     p.add_argument("--minutes", type=float, help="end the schedule after this much time, if the steps are not done before")
     p.add_argument("--batch", type=int, default=8, help="per process")
     p.add_argument("--rate", type=float, help="learning rate; each stage has its own default")
+    p.add_argument("--muon", action=argparse.BooleanOptionalAction, default=True, help="stages 1 to 3: Muon for matrices, AdamW for the rest")
     p.add_argument("--average", type=float, default=0.995, help="decay of the moving average of the weights")
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--threads", type=int)

@@ -1,18 +1,14 @@
 """Shards of clips, as the actor's dataset writer makes them: one safetensors file holds n clips, every tensor has them in front.
 
-Read here: frames, references, skeleton, sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions, confidence, head_rotation, head_center,
+Read here: frames, references, skeleton, sphere, reference_skeleton, reference_sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions, confidence, head_rotation, head_center,
 head_radius, landmarks, face_confidence, person_box (f32); for speech: audio [n, samples], has_audio [n] and the metadata sample_rate.
 """
-import hashlib
-import json
 import pathlib
 
-import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
-from .training import Report, device
+from .training import device
 
 
 class Clips:
@@ -70,43 +66,3 @@ def maps(skeleton, sphere):
 def single_pictures(x):
     """Bytes [..., H, W, 3] → f32 [N, 3, 1, H, W] in −1…1: one-frame videos."""
     return pictures(x.flatten(0, -4)[:, None])
-
-
-def digest(state):
-    h = hashlib.sha256()
-    for name in sorted(state):
-        h.update(name.encode() + state[name].cpu().contiguous().numpy().tobytes())
-    return h.hexdigest()[:16]
-
-
-class Latents:
-    """Latents of all clips and references, computed once per VAE and shard and kept beside the checkpoints."""
-
-    def __init__(self, clips, vae, folder):
-        self.clips = clips
-        key = digest(vae.state_dict()) + hashlib.sha256(json.dumps([vae.config["latents_mean"], vae.config["latents_std"]]).encode()).hexdigest()[:8]
-        folder = pathlib.Path(folder) / key
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tables = []
-        rows = np.bincount([f for f, _ in clips.index])
-        for k, path in enumerate(clips.paths):
-            target = folder / path.name
-            if not target.exists():
-                self.compute(k, int(rows[k]), vae, target)
-                Report.progress(k + 1, len(clips.paths), "shards")
-            self.tables.append(safe_open(target, "pt"))
-        Report.line(f"latents of {len(clips)} clips in {folder}")
-
-    def compute(self, shard, rows, vae, target):
-        file, latents, references = self.clips.files[shard], [], []
-        with torch.no_grad():
-            for row in range(rows):
-                latents.append(vae.standardised(pictures(file.get_slice("frames")[row:row + 1].to(device())))[0].cpu())
-                references.append(vae.standardised(single_pictures(file.get_slice("references")[row:row + 1].to(device())))[:, :, 0].cpu())
-        part = target.with_suffix(".part")
-        save_file({"latents": torch.stack(latents).half(), "references": torch.stack(references).half()}, part)
-        part.rename(target)
-
-    def get(self, name, clips):
-        rows = [self.tables[self.clips.index[c][0]].get_slice(name)[self.clips.index[c][1]:self.clips.index[c][1] + 1][0] for c in clips]
-        return torch.stack(rows).float().to(device())

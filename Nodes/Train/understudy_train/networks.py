@@ -22,6 +22,9 @@ class DreamActorTransformer(nn.Module):
       feed-forward     adaLN, tanh GELU
     Reference tokens skip both cross attentions and have timestep `reference_timestep`.
 
+    A reference's own pose may be given too (features of its skeleton and sphere, as of a one-frame clip): it is laid beside the
+    reference's latent as the drive's is beside the noise, so that attention finds a limb's appearance by the limb, not by its place.
+
     Video frame coverage: latent 0 ← frame 0 (put four times), latent i ← frames 4i−3 … 4i. Each window has four frame slots, and
     `face_position` [4·N, face_dim] is added to its tokens, slot by slot.
 
@@ -32,7 +35,7 @@ class DreamActorTransformer(nn.Module):
     """
 
     defaults = dict(
-        _class_name="DreamActorTransformer", in_channels=16, pose_channels=16, fuse_dim=64, dim=192, num_heads=4, num_layers=6,
+        _class_name="DreamActorTransformer", in_channels=16, pose_channels=32, fuse_dim=64, dim=192, num_heads=4, num_layers=6,
         ffn_dim=768, patch_size=[1, 2, 2], freq_dim=128, face_dim=64, face_tokens=4, face_attention=True,
         reference_attention="cached", attention_order=["reference", "face"], reference_timestep=0.0,
         aligned_reference=True, prediction="sample", minimum_time=0.05, eps=1e-6, rope_theta=10000.0,
@@ -79,20 +82,21 @@ class DreamActorTransformer(nn.Module):
         positions = torch.stack((t, y, x), -1).reshape(-1, 3).to(device)
         return rotary_table(positions, self.config["dim"] // self.config["num_heads"], self.config["rope_theta"])
 
-    def reference_start(self, references):
-        """references [B, R, C, h, w] → tokens [B, R·n, dim], modulation [B, R·n, 6, dim], rotary table (t = −1, −2, …)."""
+    def reference_start(self, references, pose=None):
+        """references [B, R, C, h, w], pose [B, R, P, h, w] (None or zeros = unknown) → tokens [B, R·n, dim], modulation
+        [B, R·n, 6, dim], rotary table (t = −1, −2, …)."""
         B, R, C, h, w = references.shape
         x = references.transpose(1, 2)
-        zeros = x.new_zeros(B, self.config["pose_channels"], R, h, w)
-        tokens = self.tokens(x, zeros, torch.zeros_like(x))
+        pose = x.new_zeros(B, self.config["pose_channels"], R, h, w) if pose is None else pose.transpose(1, 2)
+        tokens = self.tokens(x, pose, torch.zeros_like(x))
         t = torch.full((B, R), float(self.config["reference_timestep"]), device=x.device)
         n = (h // self.patch) * (w // self.patch)
         modulation = self.time(t)[1].repeat_interleave(n, 1)
         return tokens, modulation, self.table([-1 - r for r in range(R)], (h // self.patch, w // self.patch), x.device)
 
-    def encode_references(self, references):
+    def encode_references(self, references, pose=None):
         """`cached` mode: per block (k, v of self attention, k, v of reference attention). The same at every step and in every segment."""
-        tokens, modulation, table = self.reference_start(references)
+        tokens, modulation, table = self.reference_start(references, pose)
         caches = []
         for block in self.blocks:
             cross = block.reference_attn.key_value(block.norm_reference_kv(tokens))
@@ -110,11 +114,11 @@ class DreamActorTransformer(nn.Module):
         B, F4, N, C = face.shape
         return face.reshape(B * (F4 // 4), 4 * N, C) + self.face_position
 
-    def forward(self, x, timestep, pose=None, references=None, face=None, caches=None, aligned=None):
+    def forward(self, x, timestep, pose=None, references=None, face=None, caches=None, aligned=None, reference_pose=None):
         """Velocity [B, C, T, h, w].
 
         x [B, C, T, h, w] noised latent (frame 0 may be clean); timestep [B, T] in 0…1, 0 on a clean frame; pose [B, P, T, h, w], None =
-        dropped; references [B, R, C, h, w] (zeros = dropped); face [B, F, N, face_dim], None = dropped (face attention then sees
+        dropped; references [B, R, C, h, w] (zeros = dropped) with reference_pose [B, R, P, h, w] or None; face [B, F, N, face_dim], None = dropped (face attention then sees
         `null_face` in every slot). Instead of references: `caches` of `encode_references` with `aligned` [B, C, h, w], the first reference.
         """
         c = self.config
@@ -136,9 +140,9 @@ class DreamActorTransformer(nn.Module):
             windows = self.face_windows(face)
         joint = c["reference_attention"] == "joint"
         if joint:
-            reference = self.reference_start(references)
+            reference = self.reference_start(references, reference_pose)
         elif caches is None:
-            caches = self.encode_references(references)
+            caches = self.encode_references(references, reference_pose)
         for i, block in enumerate(self.blocks):
             if joint:
                 tokens, reference = block.joint(tokens, modulation, table, reference, windows, T)
@@ -223,7 +227,7 @@ class PoseEncoder(nn.Module):
     maps [B, 6, F, H, W] in 0…1 (bytes / 255; skeleton first) → [B, out_channels, T, H/8, W/8].
     """
 
-    defaults = dict(_class_name="PoseEncoder", in_channels=6, channels=[8, 24, 48], out_channels=16)
+    defaults = dict(_class_name="PoseEncoder", in_channels=6, channels=[8, 32, 64], out_channels=32)
 
     def __init__(self, **config):
         super().__init__()

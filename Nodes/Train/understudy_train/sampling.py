@@ -9,13 +9,13 @@ def schedule(steps, shift):
 
 
 @torch.no_grad()
-def sample(transformer, noise, pose, references, face=None, first=None, steps=6, guidance=(1.0, 1.0)):
+def sample(transformer, noise, pose, references, face=None, first=None, steps=6, guidance=(1.0, 1.0), reference_pose=None):
     """noise [B, C, T, h, w] → latent. first [B, C, h, w]: clean latent 0. guidance: (reference, motion); 1, 1 = one pass a step.
 
     v = v(none) + g_r · (v(reference) − v(none)) + g_m · (v(both) − v(reference)).
     """
     x, T = noise.clone(), noise.shape[2]
-    caches, empty = transformer.encode_references(references), None
+    caches, empty = transformer.encode_references(references, reference_pose), None
     if guidance[0] != 1:
         empty = transformer.encode_references(torch.zeros_like(references))
     times = schedule(steps, transformer.config["shift"])

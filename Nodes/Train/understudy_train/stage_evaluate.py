@@ -4,18 +4,16 @@ import pathlib
 
 import torch
 
-from .data import Clips, Latents
+from .data import Clips
 from .stage_transformer import Batches, judge, load_vae, make_networks
-from .training import device, load_averaged  # noqa: F401
 
 
 @torch.no_grad()
 def run(options):
     clips, vae = Clips(options.data, options.held_out), load_vae(options.vae)
     options.face_size = clips.shape("face")[1]
-    latents = Latents(clips, vae, pathlib.Path(options.previous).parent / "latents")
     made = {k: n.eval() for k, n in make_networks(options, vae, options.previous).items()}
-    values = judge(made, vae, clips, Batches(clips, latents, options, options.signals), options.signals,
+    values = judge(made, vae, clips, Batches(clips, vae, options, options.signals), options.signals,
                    min(options.judge, len(clips.held_out)), options.sample_steps)
     values["clips"] = min(options.judge, len(clips.held_out))
     text = json.dumps(values, indent=2, sort_keys=True)

@@ -1,15 +1,14 @@
-"""train.stage1, train.stage2, train.stage3: the DiT with its encoders, by flow matching on latents computed once.
+"""train.stage1, train.stage2, train.stage3: the DiT with its encoders, by flow matching each window coded as it is drawn.
 
 Stage 1: skeleton and sphere, no face.  Stage 2: face motion encoder and face attention only.  Stage 3: everything.
 """
 import json
-import pathlib
 
 import numpy as np
 import torch
 
 from . import networks
-from .data import Clips, Latents, maps, pictures
+from .data import Clips, maps, pictures, single_pictures
 from .sampling import sample
 from .stage_vae import psnr
 from .training import Report, Training, device, load_averaged
@@ -54,34 +53,67 @@ def choose_parameters(made, stage):
 class Batches:
     """Windows of clips with everything that a step needs."""
 
-    def __init__(self, clips, latents, options, stage):
-        self.clips, self.latents, self.stage, self.options = clips, latents, stage, options
-        self.T = latents.tables[0].get_slice("latents").get_shape()[2]
-        self.longest = (options.frames - 1) // 4 + 1
+    context = 2  # latent frames before a later window that its first latent was coded with
 
-    def draw(self, chosen, rng=None):
-        """rng None: the first window of each, reference 0 only; for judging."""
-        T = min(self.longest, self.T)
-        if rng is not None and rng.random() < 0.5:
-            T = int(rng.integers(2, T + 1))                                          # short clips are cheap and teach as much a frame
-        start = 0 if rng is None else int(rng.integers(0, self.T - T + 1))
-        frames = slice(4 * start, 4 * (start + T - 1) + 1)
-        x0 = self.latents.get("latents", chosen)[:, :, start:start + T]
-        references = self.latents.get("references", chosen)
-        order = [0] if rng is None else rng.permutation(references.shape[1])[:int(rng.integers(1, self.options.references + 1))].tolist()
-        out = {"x0": x0, "references": references[:, order], "first_is_late": start > 0,
-               "maps": maps(self.clips.stack("skeleton", chosen, frames), self.clips.stack("sphere", chosen, frames))}
+    def __init__(self, clips, vae, options, stage):
+        self.clips, self.vae, self.stage, self.options = clips, vae, stage, options
+        self.frames = clips.shape("frames")[0]
+        self.longest = (min(options.frames, self.frames) - 1) // 4 + 1
+
+    def draw(self, chosen, T, start=0, before=0, references=(0,)):
+        """T latent frames whose first covers video frame `start`, alone (before = 0: a film begins there) or as the last of the four
+        that a latent further on covers, `before` latent frames having gone before it (a segment that goes on)."""
+        first = start - 4 * before
+        frames, pick = slice(first, start + 4 * (T - 1) + 1), list(references)
+        gather = lambda name: self.clips.stack(name, chosen, frames)
+        every = lambda name: self.clips.stack(name, chosen)[:, pick]
+        box = self.clips.stack("person_box", chosen, slice(start, start + 4 * (T - 1) + 1))
+        with torch.no_grad():
+            x0 = self.vae.standardised(pictures(gather("frames")))[:, :, before:]
+            pictures_ = every("references")
+            B, R = pictures_.shape[:2]
+            seen = self.vae.standardised(single_pictures(pictures_)).unflatten(0, (B, R))[:, :, :, 0]
+        out = {"x0": x0, "references": seen, "before": before, "maps": maps(gather("skeleton"), gather("sphere")),
+               "reference_maps": maps(every("reference_skeleton").flatten(0, 1)[:, None], every("reference_sphere").flatten(0, 1)[:, None]),
+               "person": cells_of(box, x0.shape[3:])}
         if self.stage > 1:
-            out["crops"] = pictures(self.clips.stack("face", chosen, frames))        # [B, 3, F, S, S]
+            out["crops"] = pictures(self.clips.stack("face", chosen, slice(start, frames.stop)))     # [B, 3, F, S, S]
         return out
 
     def __call__(self, rng):
-        return self.draw([self.clips.training[int(c)] for c in rng.choice(len(self.clips.training), self.options.batch)], rng)
+        """Short windows of many people teach more a second than long ones of few; the longest are drawn too, for what lasts."""
+        T = min(self.longest, int(rng.choice([2, 2, 2, 3, 4, self.longest])))
+        before = 0 if rng.random() < 0.6 else int(rng.integers(1, self.context + 1))
+        room = self.frames - 4 * (T - 1) - 1
+        before = min(before, room // 4)
+        start = int(rng.integers(4 * before, room + 1))
+        count = max(1, round(self.options.batch * self.longest / (T + 1)))           # + 1: the reference
+        chosen = [self.clips.training[int(c)] for c in rng.choice(len(self.clips.training), count)]
+        references = rng.permutation(self.clips.shape("references")[0])[:1 + int(rng.random() < 0.25) * (self.options.references - 1)]
+        return self.draw(chosen, T, start, before, references.tolist())
+
+
+def cells_of(box, grid, weight=3.0):
+    """Person boxes [B, F, 4] in pixels → weights of the loss [B, 1, 1, h, w]: `weight` where the person is in any frame, else 1."""
+    h, w = grid
+    x0, y0 = box[..., 0].amin(1), box[..., 1].amin(1)
+    x1, y1 = (box[..., 0] + box[..., 2]).amax(1), (box[..., 1] + box[..., 3]).amax(1)
+    y, x = 8 * torch.arange(h)[None, :, None], 8 * torch.arange(w)[None, None, :]
+    at = lambda v: v[:, None, None].cpu()
+    inside = (x + 8 > at(x0)) & (x < at(x1)) & (y + 8 > at(y0)) & (y < at(y1))
+    return (1 + (weight - 1) * inside.float())[:, None, None].to(box.device)
 
 
 def face_tokens(encoder, crops):
     B, _, F, S, _ = crops.shape
     return encoder(crops.transpose(1, 2).flatten(0, 1)).unflatten(0, (B, F))
+
+
+def pose_features(encoder, batch):
+    """Features of the window [B, P, T, h, w], and of the references' own poses [B, R, P, h, w]."""
+    B, R = batch["references"].shape[:2]
+    reference = encoder(batch["reference_maps"])[:, :, 0].unflatten(0, (B, R))
+    return encoder(batch["maps"])[:, :, batch["before"]:], reference
 
 
 def flow_loss(made, batch, rng, stage, shift):
@@ -90,24 +122,27 @@ def flow_loss(made, batch, rng, stage, shift):
     B, C, T, h, w = x0.shape
     u = torch.rand(B, device=x0.device)
     t = (shift * u / (1 + (shift - 1) * u))[:, None].repeat(1, T)
-    if rng.random() < 0.4:                                                           # image-to-video: go on from a clean latent
+    if batch["before"]:                                                              # goes on from a clean latent
         t[:, 0] = 0
     noise = torch.randn_like(x0)
     tt = t[:, None, :, None, None]
     xt = (1 - tt) * x0 + tt * noise
-    pose = made["pose"](batch["maps"])
+    pose, reference_pose = pose_features(made["pose"], batch)
     face = face_tokens(made["face"], batch["crops"]) if stage > 1 else None
-    drop = rng.random()
     references = batch["references"]
-    if drop < 0.05:
+    if rng.random() < 0.1:
+        reference_pose = None
+    drop = rng.random()
+    if drop < 0.04:
         pose, face = None, None
-    elif drop < 0.1:
-        pose, face, references = None, None, torch.zeros_like(references)
-    elif drop < 0.15:
+    elif drop < 0.07:
+        pose, face, reference_pose, references = None, None, None, torch.zeros_like(references)
+    elif drop < 0.12:
         face = None
-    v = transformer(xt, t, pose, references, face)
-    weight = tt ** 2 / tt.clamp_min(0.3)
-    error = ((v - (noise - x0)).square() * weight).sum() / (tt.expand_as(x0) > 0).sum()
+    v = transformer(xt, t, pose, references, face, reference_pose=reference_pose)
+    weight = tt ** 2 / tt.clamp_min(0.3) * batch["person"]
+    counted = (tt > 0) * batch["person"]
+    error = ((v - (noise - x0)).square() * weight).sum() / counted.expand_as(x0).sum()
     return error, {}
 
 
@@ -117,12 +152,13 @@ def judge(made, vae, clips, batches, stage, count, steps, seed=0):
     sums = {}
     for k in range(0, count):
         c = clips.held_out[k]
-        batch = batches.draw([c])
+        batch = batches.draw([c], batches.longest)
         F = 4 * (batch["x0"].shape[2] - 1) + 1
         truth = pictures(clips.stack("frames", [c], slice(0, F)))
         noise = torch.randn(batch["x0"].shape, generator=torch.Generator().manual_seed(seed + k)).to(device())
         face = face_tokens(made["face"], batch["crops"]) if stage > 1 else None
-        z = sample(made["transformer"], noise, made["pose"](batch["maps"]), batch["references"], face, steps=steps)
+        pose, reference_pose = pose_features(made["pose"], batch)
+        z = sample(made["transformer"], noise, pose, batch["references"], face, steps=steps, reference_pose=reference_pose)
         films = {"sampled": vae.from_standardised(z), "vae": vae.from_standardised(batch["x0"]),
                  "repeated": pictures(clips.stack("references", [c], slice(0, 1))).expand(-1, -1, F, -1, -1)}
         box = clips.get("person_box", c, slice(0, F))
@@ -139,12 +175,11 @@ def judge(made, vae, clips, batches, stage, count, steps, seed=0):
 def run(options, stage):
     clips, vae = Clips(options.data, options.held_out), load_vae(options.vae)
     options.face_size = clips.shape("face")[1]
-    latents = Latents(clips, vae, pathlib.Path(options.out).parent / "latents")
     made = make_networks(options, vae, options.previous)
     choose_parameters(made, stage)
     training = Training(options.out, made, steps=options.steps, minutes=options.minutes, rate=options.rate or {1: 1e-3, 2: 1e-3, 3: 5e-4}[stage],
-                        average=options.average, seed=options.seed, configuration={"stage": f"stage{stage}"})
-    batches = Batches(clips, latents, options, stage)
+                        average=options.average, seed=options.seed, muon=options.muon, configuration={"stage": f"stage{stage}"})
+    batches = Batches(clips, vae, options, stage)
     shift = made["transformer"].config["shift"]
     training.run(batches, lambda batch, rng: flow_loss(made, batch, rng, stage, shift),
                  lambda averaged: judge(averaged, vae, clips, batches, stage, min(options.judge, len(clips.held_out)), options.sample_steps),

@@ -59,6 +59,33 @@ def save_atomically(value, path):
     os.replace(temporary, path)
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum orthogonalised by Newton–Schulz steps (Jordan et al., 2024), scaled to AdamW's step size (Liu et al., 2025).
+
+    torch.optim.Muon does the same in bf16, which processors without bf16 arithmetic emulate slowly; this one keeps the
+    gradient's type.
+    """
+
+    def __init__(self, parameters, lr, weight_decay, momentum=0.95, iterations=5):
+        super().__init__(parameters, dict(lr=lr, weight_decay=weight_decay, momentum=momentum, iterations=iterations))
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in (p for p in group["params"] if p.grad is not None):
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                momentum.lerp_(p.grad, 1 - group["momentum"])
+                x = p.grad.lerp(momentum, group["momentum"])
+                if wide := x.shape[0] > x.shape[1]:
+                    x = x.T
+                x = x / (x.norm() + 1e-7)
+                for _ in range(group["iterations"]):
+                    gram = x @ x.T
+                    x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(x.T if wide else x, alpha=-0.2 * group["lr"] * max(p.shape) ** 0.5)
+
+
 class Training:
     """One stage. `networks` (name → module) are trained where their parameters require a gradient; the rest of them is kept beside.
 
@@ -67,7 +94,7 @@ class Training:
     """
 
     def __init__(self, folder, networks, *, steps, minutes=None, rate=1e-3, warmup=50, decay=0.01, average=0.998, seed=0, clip=1.0,
-                 configuration=None):
+                 muon=False, configuration=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rank, self.size = world()
@@ -75,10 +102,13 @@ class Training:
         self.steps, self.minutes, self.rate, self.warmup, self.average, self.seed, self.clip = steps, minutes, rate, warmup, average, seed, clip
         self.configuration = configuration or {}
         self.parameters = [p for n in networks.values() for p in n.parameters() if p.requires_grad]
-        matrices = [p for p in self.parameters if p.dim() > 1]
+        matrices = [p for p in self.parameters if p.dim() == 2 and muon]
+        tensors = [p for p in self.parameters if p.dim() > 1 and not (p.dim() == 2 and muon)]
         others = [p for p in self.parameters if p.dim() <= 1]
-        self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}],
-                                           lr=rate, betas=(0.9, 0.97))
+        groups = [{"params": tensors, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+        self.optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=(0.9, 0.97))]
+        if matrices:
+            self.optimizers.append(Muon(matrices, lr=rate, weight_decay=decay))
         self.averaged = {k: copy.deepcopy(n).eval().requires_grad_(False) for k, n in networks.items()}
         self.step, self.seconds, self.best = 0, 0.0, None
         self.stopping = False
@@ -97,7 +127,8 @@ class Training:
             self.averaged[k].config.update(state["configurations"][k])
             n.load_state_dict(state["networks"][k])
             self.averaged[k].load_state_dict(state["averaged"][k])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.step, self.seconds = state["step"], state["seconds"]
         Report.line(f"resumed at step {self.step}, after {self.seconds / 60:.1f} minutes")
 
@@ -107,7 +138,7 @@ class Training:
         save_atomically({"networks": {k: n.state_dict() for k, n in self.networks.items()},
                          "averaged": {k: n.state_dict() for k, n in self.averaged.items()},
                          "configurations": {k: n.config for k, n in self.networks.items()},
-                         "optimizer": self.optimizer.state_dict(), "step": self.step, "seconds": self.seconds,
+                         "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds,
                          "stage": self.configuration}, self.path)
 
     def fraction(self):
@@ -132,11 +163,12 @@ class Training:
             rng = np.random.default_rng([self.seed, self.rank, self.step])
             torch.manual_seed(int(rng.integers(2 ** 31)))
             rate = self.rate * min(1, (self.step + 1) / self.warmup) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.fraction())))
-            for group in self.optimizer.param_groups:
+            for group in (g for o in self.optimizers for g in o.param_groups):
                 group["lr"] = rate
             with autocast():
                 value, numbers = loss(batch(rng), rng)
-            self.optimizer.zero_grad()
+            for optimizer in self.optimizers:
+                optimizer.zero_grad()
             value.backward()
             if self.size > 1:
                 for p in self.parameters:
@@ -146,7 +178,8 @@ class Training:
                     p.grad /= self.size
             numbers["gradient"] = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
             if math.isfinite(numbers["gradient"]):
-                self.optimizer.step()
+                for optimizer in self.optimizers:
+                    optimizer.step()
             self.step += 1
             keep = min(self.average, self.step / (self.step + 10))
             with torch.no_grad():

@@ -86,27 +86,30 @@ public struct DreamActorTransformer: Sendable {
     }
 
     /// Reference tokens `[R, n, dim]`, their modulation and rotary table (time −1, −2, …).
-    private func start(_ references: Tensor) -> (tokens: Tensor, time: Tensor, table: RotaryTable) {
+    private func start(_ references: Tensor, pose: Tensor?) -> (tokens: Tensor, time: Tensor, table: RotaryTable) {
         let (R, h, w) = (references.shape[0], references.shape[2], references.shape[3])
         let x = references.permuted(1, 0, 2, 3)
-        let zeros = Tensor(zeros: [configuration.poseChannels, R, h, w])
+        let unknown = Tensor(zeros: [configuration.poseChannels, R, h, w])
         let tokens = tokens(
-            x, pose: zeros, aligned: configuration.alignedReference ? Tensor(zeros: x.shape) : nil)
+            x, pose: pose?.permuted(1, 0, 2, 3) ?? unknown,
+            aligned: configuration.alignedReference ? Tensor(zeros: x.shape) : nil)
         let modulation = time([Double](repeating: configuration.referenceTimestep, count: R)).modulation
         return (tokens, modulation, table((0..<R).map { -1 - $0 }, h, w))
     }
 
     /// Prepares the references of a run.
     ///
-    /// - Parameter references: `[R, C, h, w]`; zeros stand for a dropped reference.
-    public func encode(references: Tensor) -> ReferenceCache {
+    /// - Parameters:
+    ///   - references: `[R, C, h, w]`; zeros stand for a dropped reference.
+    ///   - pose: Features of the references' own skeletons and head spheres, `[R, P, h, w]`, zeros where unknown; nil: all unknown.
+    public func encode(references: Tensor, pose: Tensor? = nil) -> ReferenceCache {
         precondition(
             references.rank == 4 && references.shape[1] == configuration.inChannels,
             "references [R, C, h, w] are needed, not \(references.shape)")
         guard configuration.referenceAttention == .cached else {
-            return ReferenceCache(latents: references, blocks: [])
+            return ReferenceCache(latents: references, pose: pose, blocks: [])
         }
-        let (first, time, table) = start(references)
+        let (first, time, table) = start(references, pose: pose)
         var tokens = first
         var caches: [ReferenceCache.Block] = []
         for block in blocks {
@@ -114,7 +117,7 @@ public struct DreamActorTransformer: Sendable {
             tokens = next
             caches.append(cache)
         }
-        return ReferenceCache(latents: references, blocks: caches)
+        return ReferenceCache(latents: references, pose: pose, blocks: caches)
     }
 
     /// Face tokens as each latent frame sees them: `[F, N, c]` → `[T, 4·N, c]`. Latent 0 sees frame 0 in all four slots.
@@ -132,7 +135,7 @@ public struct DreamActorTransformer: Sendable {
     ///   - timesteps: T values in 0 … 1; 0 on a clean frame.
     ///   - pose: `[P, T, h, w]`; nil: dropped.
     ///   - face: `[1 + 4·(T − 1), N, c]`; nil: dropped.
-    ///   - references: From ``encode(references:)``.
+    ///   - references: From ``encode(references:pose:)``.
     /// - Returns: `[C, T, h, w]`.
     public func callAsFunction(
         _ x: Tensor, timesteps: [Double], pose: Tensor?, face: Tensor?, references: ReferenceCache
@@ -160,7 +163,7 @@ public struct DreamActorTransformer: Sendable {
                 tokens = block(tokens, time: modulation, table, cache, windows: windows)
             }
         case .joint:
-            var (reference, referenceTime, referenceTable) = start(references.latents)
+            var (reference, referenceTime, referenceTable) = start(references.latents, pose: references.pose)
             referenceTable = table.followed(by: referenceTable)
             for block in blocks {
                 (tokens, reference) = block.joint(

@@ -3,7 +3,7 @@ public import Tensors
 /// What the reference pictures contribute to every step of every segment, computed once (METHOD §2).
 ///
 /// Reference tokens have a fixed timestep and attend among themselves only, so their keys and values never change. For a network with
-/// `joint` attention only the latents are kept.
+/// `joint` attention only latents and pose are kept.
 public struct ReferenceCache: Sendable {
     struct Block: Sendable {
         /// For self attention.
@@ -14,5 +14,7 @@ public struct ReferenceCache: Sendable {
 
     /// `[references, channels, h, w]`.
     public let latents: Tensor
+    /// `[references, pose channels, h, w]`; nil: unknown.
+    let pose: Tensor?
     let blocks: [Block]
 }
