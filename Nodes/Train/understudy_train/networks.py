@@ -84,14 +84,13 @@ class DreamActorTransformer(nn.Module):
 
     def reference_start(self, references, pose=None):
         """references [B, R, C, h, w], pose [B, R, P, h, w] (None or zeros = unknown) → tokens [B, R·n, dim], modulation
-        [B, R·n, 6, dim], rotary table (t = −1, −2, …)."""
+        [B, R, 6, dim], rotary table (t = −1, −2, …)."""
         B, R, C, h, w = references.shape
         x = references.transpose(1, 2)
         pose = x.new_zeros(B, self.config["pose_channels"], R, h, w) if pose is None else pose.transpose(1, 2)
         tokens = self.tokens(x, pose, torch.zeros_like(x))
         t = torch.full((B, R), float(self.config["reference_timestep"]), device=x.device)
-        n = (h // self.patch) * (w // self.patch)
-        modulation = self.time(t)[1].repeat_interleave(n, 1)
+        modulation = self.time(t)[1]
         return tokens, modulation, self.table([-1 - r for r in range(R)], (h // self.patch, w // self.patch), x.device)
 
     def encode_references(self, references, pose=None):
@@ -100,10 +99,10 @@ class DreamActorTransformer(nn.Module):
         caches = []
         for block in self.blocks:
             cross = block.reference_attn.key_value(block.norm_reference_kv(tokens))
-            e = block.modulation + modulation
-            y = block.norm1(tokens) * (1 + e[:, :, 1]) + e[:, :, 0]
+            e = block.modulation_of(modulation)
+            y = block.modulated(tokens, *e[:2])
             k, v = block.attn.key_value(y, table)
-            tokens = tokens + block.attn.attend(block.attn.query(y, table), k, v) * e[:, :, 2]
+            tokens = tokens + gated(block.attn.attend(block.attn.query(y, table), k, v), e[2])
             tokens = block.feed_forward(tokens, e)
             caches.append((k, v, *cross))
         return caches
@@ -129,9 +128,7 @@ class DreamActorTransformer(nn.Module):
             aligned = references[:, 0]
         aligned = aligned[:, :, None].expand(-1, -1, T, -1, -1)
         tokens = self.tokens(x, pose, aligned)
-        n = tokens.shape[1] // T
         temb, modulation = self.time(timestep)
-        modulation = modulation.repeat_interleave(n, 1)                              # [B, L, 6, dim]
         table = self.table(range(T), (h // self.patch, w // self.patch), x.device)
         windows = None
         if c["face_attention"]:
@@ -148,15 +145,20 @@ class DreamActorTransformer(nn.Module):
                 tokens, reference = block.joint(tokens, modulation, table, reference, windows, T)
             else:
                 tokens = block(tokens, modulation, table, caches[i], windows, T)
-        e = self.head_modulation + temb[:, :, None]                                 # [B, T, 2, dim]: shift, scale
-        e = e.repeat_interleave(n, 1)
-        y = self.head(F.layer_norm(tokens, (c["dim"],), eps=c["eps"]) * (1 + e[:, :, 1]) + e[:, :, 0])
+        shift, scale = (self.head_modulation + temb[:, :, None]).unbind(2)          # [B, T, dim]
+        y = self.head(gated(F.layer_norm(tokens, (c["dim"],), eps=c["eps"]), 1 + scale, shift))
         p = self.patch
         y = y.view(B, T, h // p, w // p, p, p, C).permute(0, 6, 1, 2, 4, 3, 5).reshape(B, C, T, h, w)
         if c["prediction"] == "velocity":
             return y
         t = timestep[:, None, :, None, None]
         return torch.where(t > 0, (x - (y + aligned)) / t.clamp_min(c["minimum_time"]), torch.zeros_like(x))
+
+
+def gated(x, scale, shift=None):
+    """x [B, frames·n, dim] times scale [B, frames, dim] plus shift, the same for all n tokens of a frame."""
+    y = x.unflatten(1, (scale.shape[1], -1)) * scale[:, :, None]
+    return (y if shift is None else y + shift[:, :, None]).flatten(1, 2)
 
 
 class Block(nn.Module):
@@ -184,9 +186,16 @@ class Block(nn.Module):
         """Layer norm without weights."""
         return F.layer_norm(x, (self.dim,), eps=self.eps)
 
+    def modulation_of(self, time):
+        """[B, frames, 6, dim] → shift, scale, gate of attention and of feed-forward, [B, frames, dim] each."""
+        return (self.modulation + time).unbind(2)
+
+    def modulated(self, x, shift, scale):
+        return gated(self.norm1(x), 1 + scale, shift)
+
     def feed_forward(self, x, e):
-        y = self.norm1(x) * (1 + e[:, :, 4]) + e[:, :, 3]
-        return x + self.ffn_out(F.gelu(self.ffn_in(y), approximate="tanh")) * e[:, :, 5]
+        y = self.modulated(x, *e[3:5])
+        return x + gated(self.ffn_out(F.gelu(self.ffn_in(y), approximate="tanh")), e[5])
 
     def cross(self, x, reference_kv, windows, T):
         for kind in self.order:
@@ -201,21 +210,21 @@ class Block(nn.Module):
 
     def forward(self, x, modulation, table, cache, windows, T):
         rk, rv, *reference_kv = cache
-        e = self.modulation + modulation
-        y = self.norm1(x) * (1 + e[:, :, 1]) + e[:, :, 0]
+        e = self.modulation_of(modulation)
+        y = self.modulated(x, *e[:2])
         k, v = self.attn.key_value(y, table)
         y = self.attn.attend(self.attn.query(y, table), torch.cat((k, rk), 2), torch.cat((v, rv), 2))
-        x = self.cross(x + y * e[:, :, 2], reference_kv, windows, T)
+        x = self.cross(x + gated(y, e[2]), reference_kv, windows, T)
         return self.feed_forward(x, e)
 
     def joint(self, x, modulation, table, reference, windows, T):
         r, r_modulation, r_table = reference
         reference_kv = self.reference_attn.key_value(self.norm_reference_kv(r))
         both, L = torch.cat((x, r), 1), x.shape[1]
-        e = self.modulation + torch.cat((modulation, r_modulation), 1)
+        e = self.modulation_of(torch.cat((modulation, r_modulation), 1))
         table = tuple(torch.cat(pair) for pair in zip(table, r_table))
-        y = self.norm1(both) * (1 + e[:, :, 1]) + e[:, :, 0]
-        both = both + self.attn.attend(self.attn.query(y, table), *self.attn.key_value(y, table)) * e[:, :, 2]
+        y = self.modulated(both, *e[:2])
+        both = both + gated(self.attn.attend(self.attn.query(y, table), *self.attn.key_value(y, table)), e[2])
         x = self.cross(both[:, :L], reference_kv, windows, T)
         both = self.feed_forward(torch.cat((x, both[:, L:]), 1), e)
         return both[:, :L], (both[:, L:], r_modulation, r_table)
