@@ -45,6 +45,7 @@ let systemLibraries: [Target] = [
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
     system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
+    system("CArchive", pkgConfig: "libarchive", apt: ["libarchive-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
@@ -65,7 +66,7 @@ let libraries: [Target] = [
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
     library(
-        "Engine", ["GraphKit", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
+        "Engine", ["GraphKit", "CArchive", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
 ]
 
 let nodes: [Target] = [

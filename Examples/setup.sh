@@ -4,7 +4,7 @@ set -euo pipefail
 
 packages=(
     pkg-config libyaml-dev libavformat-dev libavcodec-dev libswscale-dev libswresample-dev libavutil-dev libopenblas-dev
-    libdnnl-dev libsqlite3-dev libssl-dev libcairo2-dev zlib1g-dev fonts-dejavu-core espeak-ng python3-venv "$@"
+    libdnnl-dev libsqlite3-dev libssl-dev libcairo2-dev zlib1g-dev libarchive-dev fonts-dejavu-core espeak-ng python3-venv "$@"
 )
 missing=()
 for package in "${packages[@]}"; do

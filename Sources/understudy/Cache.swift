@@ -6,7 +6,7 @@ import NodeKit
 
 struct Cache: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Verify.self, Path.self], defaultSubcommand: List.self)
+        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Verify.self, Path.self, Export.self, Import.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists cached artifacts, largest first.")
@@ -73,6 +73,38 @@ struct Cache: ParsableCommand {
             } catch let error as UsageError {
                 throw Failure.usage("error: \(error)")
             }
+        }
+    }
+
+    struct Export: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Writes all that a run made into one archive, for another machine's cache.")
+        @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz, .tar.xz or .tar.zst.", valueName: "archive"), completion: .file())
+        var archive: String
+        @Option(name: .customLong("run"), help: ArgumentHelp("The run's number; the latest if missing.", valueName: "number"))
+        var number: Int64?
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let store = try self.store.open()
+            guard let number = try number ?? Journal(store: store).runs(limit: 1).first?.id else {
+                throw Failure.usage("error: no run in \(store.root) yet; run a graph first")
+            }
+            let result = try store.exportArchive(run: number, to: archive)
+            print("run \(number): \(result.actions) results, \(byteText(Int(result.bytes))) in \(archive)")
+            if result.skipped > 0 { print("\(result.skipped) results have left the cache; run the graph again to have them too") }
+        }
+    }
+
+    struct Import: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Takes over what an archive of 'cache export' holds.")
+        @Argument(help: ArgumentHelp("The archive.", valueName: "archive"), completion: .file()) var archive: String
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let store = try self.store.open()
+            let result = try store.importArchive(from: archive)
+            print("\(result.actions) results, \(byteText(Int(result.bytes))) taken over; \(result.skipped) were there already")
         }
     }
 }

@@ -1,0 +1,177 @@
+import CArchive
+import Foundation
+
+/// libarchive's `AE_IFREG`, a macro that Swift does not see.
+private let regularFile: UInt32 = 0o100000
+
+/// Writes a tar archive through libarchive; the name's ending chooses the compression (`.tar`, `.tar.gz`, `.tar.xz`, `.tar.zst`).
+///
+/// The file appears under its name when it is whole and synced.
+final class ArchiveWriter {
+    private let archive: OpaquePointer
+    private let path: String
+    private var isFinished = false
+
+    /// - Throws: ``StoreError`` when the ending is unknown or the file cannot be made.
+    init(path: String) throws {
+        guard let archive = archive_write_new() else { throw StoreError("not enough memory for an archive") }
+        self.archive = archive
+        self.path = path
+        let filters: [(ending: String, add: (OpaquePointer) -> Int32)] = [
+            (".tar", archive_write_add_filter_none), (".tar.gz", archive_write_add_filter_gzip),
+            (".tar.xz", archive_write_add_filter_xz), (".tar.zst", archive_write_add_filter_zstd),
+        ]
+        guard let filter = filters.first(where: { path.hasSuffix($0.ending) }) else {
+            throw StoreError("'\(path)': the name must end in .tar, .tar.gz, .tar.xz or .tar.zst, which chooses the compression")
+        }
+        try check(filter.add(archive), "cannot compress '\(path)'")
+        archive_write_set_format_pax_restricted(archive)
+        try check(archive_write_open_filename(archive, temporary), "cannot make '\(path)'")
+    }
+
+    deinit {
+        archive_write_free(archive)
+        if !isFinished { unlink(temporary) }
+    }
+
+    private var temporary: String { path + ".part" }
+
+    private func check(_ status: Int32, _ message: String) throws {
+        guard status < ARCHIVE_WARN else { return }
+        errno = archive_errno(archive)
+        throw StoreError.system(message)
+    }
+
+    private func begin(_ name: String, size: Int64) throws {
+        let entry = archive_entry_new()
+        defer { archive_entry_free(entry) }
+        archive_entry_set_pathname(entry, name)
+        archive_entry_set_size(entry, size)
+        archive_entry_set_filetype(entry, regularFile)
+        archive_entry_set_perm(entry, 0o644)
+        try check(archive_write_header(archive, entry), "cannot write '\(path)'")
+    }
+
+    private func append(_ bytes: UnsafeRawBufferPointer) throws {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        guard archive_write_data(archive, base, bytes.count) == bytes.count else {
+            errno = archive_errno(archive)
+            throw StoreError.system("cannot write '\(path)'")
+        }
+    }
+
+    func write(_ data: Data, as name: String) throws {
+        try begin(name, size: Int64(data.count))
+        try data.withUnsafeBytes { try append($0) }
+    }
+
+    /// Copies a file of known size in, in pieces.
+    func write(fileAt file: String, as name: String) throws {
+        guard let state = FileState(path: file), let handle = FileHandle(forReadingAtPath: file) else {
+            throw StoreError("'\(file)' cannot be read; run 'understudy cache verify'")
+        }
+        defer { try? handle.close() }
+        try begin(name, size: state.size)
+        var copied: Int64 = 0
+        while let chunk = try handle.read(upToCount: 1 << 20), !chunk.isEmpty {
+            try chunk.withUnsafeBytes { try append($0) }
+            copied += Int64(chunk.count)
+        }
+        guard copied == state.size else { throw StoreError("'\(file)' changed while it was read") }
+    }
+
+    /// Closes, syncs and names the file.
+    func finish() throws {
+        try check(archive_write_close(archive), "cannot write '\(path)'")
+        let descriptor = open(temporary, O_RDONLY | O_CLOEXEC)
+        if descriptor >= 0 {
+            fsync(descriptor)
+            close(descriptor)
+        }
+        guard rename(temporary, path) == 0 else { throw StoreError.system("cannot make '\(path)'") }
+        isFinished = true
+    }
+}
+
+/// Reads an archive's entries in order. What it reads is not trusted: names and sizes are for the caller to check.
+final class ArchiveReader {
+    private let archive: OpaquePointer
+    private let path: String
+
+    /// One regular file in the archive.
+    struct Entry {
+        let name: String
+        fileprivate let archive: OpaquePointer
+        fileprivate let path: String
+
+        /// All bytes.
+        ///
+        /// - Throws: ``StoreError`` when there are more than `limit`, or the archive is damaged.
+        func data(limit: Int) throws -> Data {
+            var data = Data()
+            try forEachChunk { chunk in
+                guard data.count + chunk.count <= limit else { throw StoreError("'\(path)': '\(name)' is larger than \(limit) bytes") }
+                data.append(contentsOf: chunk)
+            }
+            return data
+        }
+
+        func extract(to file: String) throws {
+            let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw StoreError.system("cannot make '\(file)'") }
+            defer { close(descriptor) }
+            try forEachChunk { chunk in
+                var rest = chunk
+                while let base = rest.baseAddress, rest.count > 0 {
+                    let written = Foundation.write(descriptor, base, rest.count)
+                    if written < 0, errno == EINTR { continue }
+                    guard written > 0 else { throw StoreError.system("cannot write '\(file)'") }
+                    rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+                }
+            }
+            guard fsync(descriptor) == 0 else { throw StoreError.system("cannot write '\(file)'") }
+        }
+
+        private func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+            defer { buffer.deallocate() }
+            while true {
+                let count = archive_read_data(archive, buffer.baseAddress, buffer.count)
+                if count == 0 { return }
+                guard count > 0 else { throw ArchiveReader.damaged(archive, path) }
+                try body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+        }
+    }
+
+    /// - Throws: ``StoreError`` when the file cannot be read or is no archive.
+    init(path: String) throws {
+        guard let archive = archive_read_new() else { throw StoreError("not enough memory for an archive") }
+        self.archive = archive
+        self.path = path
+        archive_read_support_filter_all(archive)
+        archive_read_support_format_tar(archive)
+        guard archive_read_open_filename(archive, path, 1 << 20) == ARCHIVE_OK else { throw Self.damaged(archive, path) }
+    }
+
+    deinit { archive_read_free(archive) }
+
+    /// The next entry; nil at the end.
+    func next() throws -> Entry? {
+        var entry: OpaquePointer?
+        switch archive_read_next_header(archive, &entry) {
+        case ARCHIVE_EOF: return nil
+        case ARCHIVE_OK, ARCHIVE_WARN: break
+        default: throw Self.damaged(archive, path)
+        }
+        guard let name = archive_entry_pathname(entry).map({ String(cString: $0) }),
+            archive_entry_filetype(entry) == regularFile
+        else { throw StoreError("'\(path)' is not an archive of 'understudy cache export': it holds more than files") }
+        return Entry(name: name, archive: archive, path: path)
+    }
+
+    private static func damaged(_ archive: OpaquePointer, _ path: String) -> StoreError {
+        let reason = archive_error_string(archive).map { String(cString: $0) } ?? "unknown reason"
+        return StoreError("cannot read the archive '\(path)': \(reason); is it whole, and made by 'understudy cache export'?")
+    }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import NodeKit
+import Testing
+
+@testable import Engine
+
+@Suite struct ArchiveTests {
+    private let chain = CachingTests().chain
+
+    /// A run of the chain graph in a store of its own, exported.
+    private func exported(_ name: String = "run.tar.gz") throws -> (shop: Workshop, archive: String) {
+        let shop = try Workshop()
+        try shop.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
+        _ = try shop.run(chain)
+        let archive = "\(shop.folder)/\(name)"
+        let report = try CacheStore(root: shop.storePath).exportArchive(run: 1, to: archive)
+        #expect(report.skipped == 0 && report.objects > 0)
+        return (shop, archive)
+    }
+
+    @Test(arguments: ["run.tar", "run.tar.gz", "run.tar.zst"])
+    func anotherMachineGoesOn(name: String) throws {
+        let (shop, archive) = try exported(name)
+        let digest = try #require(try shop.engine().artifacts(of: RunTarget(node: "total"), in: shop.graph(chain)).first).artifact.digest
+        // The same graph elsewhere, with an empty store.
+        let other = try Workshop()
+        try other.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
+        let store = try CacheStore(root: other.storePath)
+        let report = try store.importArchive(from: archive)
+        #expect(report.skipped == 0)
+        #expect(try other.run(chain).ran.isEmpty)
+        #expect(try other.engine().artifacts(of: RunTarget(node: "total"), in: other.graph(chain)).first?.artifact.digest == digest)
+        #expect(try store.verify().isClean)
+        // What follows an edit runs on what was imported.
+        #expect(try other.run(chain, set: ["step.with.seed=1"]).ran == ["step[0]", "step[1]", "step[2]", "total"])
+        #expect(try store.importArchive(from: archive).actions == 0)
+    }
+
+    @Test func unknownEndingsAreRefused() throws {
+        let (shop, _) = try exported()
+        let store = try CacheStore(root: shop.storePath)
+        #expect { try store.exportArchive(run: 1, to: "\(shop.folder)/run.bin") } throws: { "\($0)".contains(".tar.zst") }
+        #expect { try store.exportArchive(run: 9, to: "\(shop.folder)/run.tar") } throws: { "\($0)".contains("no run 9") }
+    }
+
+    @Test("a truncated or altered archive is refused and leaves a clean store")
+    func damagedArchives() throws {
+        let (shop, archive) = try exported("run.tar")
+        let whole = try Data(contentsOf: URL(fileURLWithPath: archive))
+        var cases: [Data] = [Data(), Data("not an archive at all".utf8), whole.prefix(whole.count / 2), whole.prefix(700)]
+        // A flipped bit in an artifact's bytes: 'value' tables end in an f64 inside the first entries.
+        var flipped = whole
+        let name = try #require(whole.range(of: Data("objects/".utf8)))
+        flipped[name.lowerBound + 512 + 8] ^= 1
+        cases.append(flipped)
+        // A name that leaves the folder.
+        var escaping = whole
+        escaping.replaceSubrange(name, with: Data("../jects".utf8))
+        cases.append(escaping)
+        for (index, bytes) in cases.enumerated() {
+            let path = "\(shop.folder)/bad.tar"
+            try bytes.write(to: URL(fileURLWithPath: path))
+            let other = try Workshop()
+            let store = try CacheStore(root: other.storePath)
+            #expect(throws: StoreError.self, "case \(index)") { try store.importArchive(from: path) }
+            #expect(try store.verify().isClean)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: "\(other.storePath)/tmp").isEmpty)
+        }
+    }
+}
