@@ -39,12 +39,14 @@ public final class OutputSink: Sendable {
     /// Finishes an artifact that ``makeWriter(_:type:headerCapacity:)`` began.
     public func finish(_ port: String, _ writer: ArtifactWriter) throws {
         let digest = try writer.finish(sync: syncs)
+        try Artifact.checkFinite(path: path(for: port), type: writer.type, port: port)
         written.withLock { $0[port] = Written(path: path(for: port), type: writer.type, digest: digest) }
     }
 
     /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
     public func adopt(_ port: String, path: String, type: PortType) throws {
         let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
+        if path.hasSuffix(".safetensors") { try Artifact.checkFinite(path: path, type: type, port: port) }
         if syncs, let handle = FileHandle(forUpdatingAtPath: path) {
             try handle.synchronize()
             try handle.close()

@@ -1,0 +1,119 @@
+import Foundation
+import NodeKit
+import Testing
+
+@testable import Engine
+
+/// Faults of the disk under the store. Those that need a mount run as root only.
+@Suite(.serialized) struct StorageFaultTests {
+    private let text = """
+        nodes:
+          one: { type: t.constant, with: { value: 3 } }
+          two: { type: t.add, in: { a: one.out }, with: { bias: 4 } }
+          three: { type: t.sign, in: { a: two.out } }
+        """
+
+    static let mayMount = geteuid() == 0 && {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "mount-\(UUID().uuidString)").path
+        mkdir(folder, 0o755)
+        defer { rmdir(folder) }
+        guard mount("tmpfs", folder, "tmpfs", 0, "size=64k") == 0 else { return false }
+        return umount(folder) == 0
+    }()
+
+    @Test("a full disk is an error that says so; with room again, the run goes on", .enabled(if: mayMount))
+    func fullDisk() throws {
+        let shop = try Workshop()
+        mkdir(shop.storePath, 0o755)
+        try #require(mount("tmpfs", shop.storePath, "tmpfs", 0, "size=2m") == 0)
+        defer { umount2(shop.storePath, Int32(MNT_DETACH)) }
+        _ = try shop.run(text, set: ["one.with.value=1"])
+        // Fill what is left, to the last block.
+        let filler = "\(shop.storePath)/filler"
+        let descriptor = open(filler, O_WRONLY | O_CREAT, 0o644)
+        let block = [UInt8](repeating: 1, count: 4096)
+        while write(descriptor, block, block.count) > 0 {}
+        close(descriptor)
+        var messages: [String] = []
+        do {
+            messages = try shop.run(text).summary.failures.map(\.message)
+        } catch {
+            messages = ["\(error)"]
+        }
+        #expect(messages.contains { $0.contains("full") || $0.contains("No space left") || $0.contains("disk") }, "\(messages)")
+        unlink(filler)
+        let run = try shop.run(text)
+        #expect(run.summary.status == .done)
+        #expect(try shop.value("three", text) == 1)
+        #expect(try shop.engine().store.verify().isClean)
+    }
+
+    @Test("a store that may not be written says so and where to put it", .enabled(if: mayMount))
+    func readOnlyStore() throws {
+        let shop = try Workshop()
+        mkdir(shop.storePath, 0o755)
+        try #require(mount("tmpfs", shop.storePath, "tmpfs", 0, "size=2m") == 0)
+        defer { umount2(shop.storePath, Int32(MNT_DETACH)) }
+        _ = try shop.run(text)
+        try #require(mount("tmpfs", shop.storePath, "tmpfs", UInt(MS_REMOUNT | MS_RDONLY), "size=2m") == 0)
+        #expect { try shop.run(text, set: ["one.with.value=9"]) } throws: { "\($0)".contains("--cache") }
+    }
+
+    @Test("too few file descriptors: a clear error, and the store stays whole")
+    func fewDescriptors() async throws {
+        let shop = try Workshop()
+        _ = try shop.run(text)
+        let folder = shop.folder
+        let text = text
+        let result = try await #require(
+            processExitsWith: .success, observing: [\.standardErrorContent]
+        ) { [folder = folder as String, text = text as String] in
+            let shop = try Workshop(borrowed: folder)
+            var limit = rlimit(rlim_cur: 12, rlim_max: 12)
+            setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
+            do {
+                let failures = try shop.run(text, set: ["one.with.value=5"]).summary.failures
+                FileHandle.standardError.write(Data(failures.map(\.message).joined(separator: "\n").utf8))
+            } catch {
+                FileHandle.standardError.write(Data("\(error)".utf8))
+            }
+        }
+        _ = result
+        #expect(try shop.engine().store.verify().isClean)
+        #expect(try shop.run(text, set: ["one.with.value=5"]).summary.status == .done)
+    }
+
+    @Test("a clock that jumped backwards changes nothing")
+    func clockJump() throws {
+        let shop = try Workshop()
+        _ = try shop.run(text)
+        // As if everything had been stored in the future.
+        let later = Date().addingTimeInterval(86_400 * 400)
+        for object in try shop.engine().store.list() {
+            let path = try shop.engine().store.path(of: object.digest, suffix: object.suffix)
+            try FileManager.default.setAttributes([.modificationDate: later], ofItemAtPath: path)
+        }
+        try shop.engine().store.database.write { db in
+            try db.execute(sql: "UPDATE objects SET created = created + 1e8, used = used + 1e8")
+            try db.execute(sql: "UPDATE runs SET started = started + 1e8, ended = ended + 1e8")
+        }
+        #expect(try shop.run(text).ran.isEmpty)
+        #expect(try shop.run(text, set: ["two.with.bias=5"]).ran == ["two", "three"])
+        #expect(try shop.engine().store.verify().isClean)
+        #expect(try shop.engine().store.gc(maxBytes: 0).protected == 0)
+        #expect(try shop.run(text).ran == ["one", "two", "three"])
+    }
+
+    @Test("a value with NaN is reported where it was made, and not cached")
+    func notFinite() throws {
+        let shop = try Workshop()
+        let text = "inputs: { clip: { type: file, default: clip.txt } }\nnodes:\n  read: { type: t.read, in: { file: inputs.clip } }"
+        try shop.write("clip.txt", "1\n2\nnan\ninf\n5")
+        let failure = try #require(try shop.run(text).summary.failures.first)
+        #expect(failure.message.contains("2 of 5 values of 'tokens' [5, 1, 1]"), "\(failure.message)")
+        #expect(failure.message.contains("the first at [2, 0, 0]"))
+        #expect(try shop.engine().store.list().isEmpty)
+        try shop.write("clip.txt", "1\n2\n3")
+        #expect(try shop.run(text).ran == ["read"])
+    }
+}
