@@ -87,6 +87,16 @@ let nodes: [Target] = [
     node("VAE", ["Models", "Tensors"]),
 ]
 
+/// Only where `Tests/Fuzz/run.sh` asks for it: it links libFuzzer.
+let fuzzers: [Target] =
+    Context.environment["UNDERSTUDY_FUZZ"] == nil
+    ? []
+    : [
+        .executableTarget(
+            name: "fuzz", dependencies: ["Engine", "GraphKit", "NodeCatalog", "NodeKit", "Perception", "Safetensors"],
+            path: "Tests/Fuzz", exclude: ["Corpus", "run.sh"], swiftSettings: settings)
+    ]
+
 let package = Package(
     name: "Understudy",
     products: [
@@ -134,5 +144,5 @@ let package = Package(
         tests("EngineTests", ["Engine", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
-    ]
+    ] + fuzzers
 )

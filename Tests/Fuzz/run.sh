@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Fuzzes the readers of users' files, each for SECONDS (60 if not given): Tests/Fuzz/run.sh [SECONDS [KIND…]]
+# What libFuzzer finds is left as crash-*, timeout-* or oom-* in .build-fuzz/found; new inputs of interest in .build-fuzz/corpus.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+seconds=${1:-60}
+shift || true
+kinds=("$@")
+[ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive)
+export UNDERSTUDY_FUZZ=1
+swift build -c release --product fuzz --scratch-path .build-fuzz \
+    -Xswiftc -enable-testing -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address
+mkdir -p .build-fuzz/found
+for kind in "${kinds[@]}"; do
+    mkdir -p ".build-fuzz/corpus/$kind"
+    echo "== $kind"
+    .build-fuzz/release/fuzz "$kind" -max_total_time="$seconds" -timeout=1 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=65536 \
+        -print_final_stats=1 -verbosity=0 -artifact_prefix=".build-fuzz/found/$kind-" ".build-fuzz/corpus/$kind" "Tests/Fuzz/Corpus/$kind"
+done
