@@ -10,6 +10,11 @@ struct Linear: Sendable {
         bias = weights.tensor("bias", shape: [outputs])
     }
 
+    init(weight: Tensor, bias: Tensor) {
+        self.weight = weight
+        self.bias = bias
+    }
+
     /// `[…, in]` → `[…, out]`.
     func callAsFunction(_ x: Tensor) -> Tensor { x.linear(weight, bias) }
 }

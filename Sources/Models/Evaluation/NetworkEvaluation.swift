@@ -1,0 +1,144 @@
+import Foundation
+public import Safetensors
+public import Tensors
+
+/// Evaluates a published network once on named tensors, so that a port can be checked against another implementation.
+///
+/// Names, shapes and batches are those of the reference implementations (diffusers, transformers).
+public enum NetworkEvaluation {
+    /// - Parameters:
+    ///   - path: A model folder, or one safetensors file.
+    ///   - inputs: A file of named inputs.
+    /// - Returns: Outputs by name.
+    /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
+    public static func evaluate(model path: String, inputs: SafetensorsFile) throws -> [String: Tensor] {
+        let weights = try WeightStore(path: path)
+        let name = try className(weights)
+        let reader = Inputs(file: inputs, model: name)
+        switch name {
+        case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
+        case "CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel": return try clip(weights, reader)
+        case "UMT5EncoderModel", "UMT5ForConditionalGeneration", "UMT5Model": return try umt5(weights, reader)
+        default:
+            throw WeightError(
+                path: path,
+                "cannot evaluate a '\(name)'; WanTransformer3DModel, WanAnimateTransformer3DModel, CLIPVisionModel and UMT5EncoderModel are known"
+            )
+        }
+    }
+
+    private static func className(_ weights: WeightStore) throws -> String {
+        struct Names: Decodable {
+            var _class_name: String?
+            var architectures: [String]?
+        }
+        let names: Names = try weights.configuration()
+        guard let name = names._class_name ?? names.architectures?.first else {
+            throw WeightError(path: weights.path, "config.json has neither '_class_name' nor 'architectures'")
+        }
+        return name
+    }
+
+    /// Named inputs, with errors that name them.
+    private struct Inputs {
+        let file: SafetensorsFile
+        let model: String
+
+        func has(_ name: String) -> Bool { file.tensors[name] != nil }
+
+        /// - Parameter shape: −1 for any size.
+        func tensor(_ name: String, _ shape: [Int]) throws -> Tensor {
+            guard has(name) else {
+                throw SafetensorsError(.mismatch, path: file.file.path, "a \(model) needs the input '\(name)' \(shape)")
+            }
+            return try Tensor(file, name, shape: shape)
+        }
+
+        /// Integers or floats.
+        func numbers(_ name: String) throws -> [Double] {
+            guard let info = file.tensors[name] else {
+                throw SafetensorsError(.mismatch, path: file.file.path, "a \(model) needs the input '\(name)'")
+            }
+            switch info.dtype {
+            case .i64: return try file.array(name, of: Int64.self).map { Double($0) }
+            case .i32: return try file.array(name, of: Int32.self).map { Double($0) }
+            default: return try Tensor(file, name).array.map { Double($0) }
+            }
+        }
+
+        func refuse(_ message: String) -> SafetensorsError { SafetensorsError(.mismatch, path: file.file.path, message) }
+    }
+
+    private static func wan(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let model = try WanTransformer(weights)
+        let c = model.configuration
+        let x = try inputs.tensor("hidden_states", [-1, c.inChannels, -1, -1, -1])
+        let batch = x.shape[0]
+        guard zip(x.shape.dropFirst(2), c.patchSize).allSatisfy({ $0 > 0 && $0 % $1 == 0 }) else {
+            throw inputs.refuse("'hidden_states' \(x.shape) does not split into patches \(c.patchSize)")
+        }
+        let text = try inputs.tensor("encoder_hidden_states", [batch, -1, c.textDim])
+        let image = c.imageDim == nil ? nil : try inputs.tensor("encoder_hidden_states_image", [-1, -1, c.imageDim ?? -1])
+        if image != nil, text.shape[1] != 512 { throw inputs.refuse("an image-conditioned Wan takes 512 text tokens, not \(text.shape[1])") }
+        var pose: Tensor?
+        var face: Tensor?
+        if c.isAnimate {
+            let T = x.shape[2]
+            pose = try inputs.tensor("pose_hidden_states", [batch, c.latentChannels ?? 16, T - 1, x.shape[3], x.shape[4]])
+            face = try inputs.tensor("face_pixel_values", [batch, 3, 1 + 4 * (T - 2), c.motionSize, c.motionSize])
+        }
+        let conditionings = (0..<batch).map { item in
+            model.conditioning(
+                text: text.selected(0, item), image: image.map { $0.reshaped(batch, -1, $0.shape[2]).selected(0, item) },
+                pose: pose?.selected(0, item), face: face?.selected(0, item))
+        }
+        let tokens = zip(x.shape.dropFirst(2), c.patchSize).map { $0 / $1 }.reduce(1, *)
+        func sample(_ name: String) throws -> Tensor {
+            let times = try inputs.numbers(name)
+            guard times.count == batch || times.count == batch * tokens else {
+                throw inputs.refuse("'\(name)' has \(times.count) values for \(batch) samples of \(tokens) tokens")
+            }
+            let each = times.count / batch
+            return Tensor.stacked(
+                (0..<batch).map { item in
+                    model(x.selected(0, item), timesteps: times[(item * each)..<((item + 1) * each)].map { Float($0) }, conditionings[item])
+                })
+        }
+        var outputs = ["sample": try sample("timestep")]
+        if inputs.has("timestep_per_token") { outputs["sample_per_token_timestep"] = try sample("timestep_per_token") }
+        return outputs
+    }
+
+    private static func clip(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let model = try CLIPVision(weights)
+        let c = model.configuration
+        let pixels = try inputs.tensor("pixel_values", [-1, c.channels, c.imageSize, c.imageSize])
+        let results = (0..<pixels.shape[0]).map { model(pixels.selected(0, $0)) }
+        func stacked(_ value: (CLIPVision.Output) -> Tensor) -> Tensor { Tensor.stacked(results.map(value)) }
+        var outputs = [
+            "penultimate_hidden_state": stacked { $0.hiddenStates[c.layers - 1] }, "last_hidden_state": stacked { $0.hiddenStates[c.layers] },
+            "pooler_output": stacked(\.pooled),
+        ]
+        let embeddings = results.compactMap(\.embedding)
+        if !embeddings.isEmpty { outputs["image_embeds"] = Tensor.stacked(embeddings) }
+        return outputs
+    }
+
+    private static func umt5(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let model = try UMT5Encoder(weights)
+        let tokens = try inputs.numbers("input_ids").map { Int($0) }
+        let mask = try inputs.has("attention_mask") ? inputs.numbers("attention_mask").map { $0 != 0 } : [Bool](repeating: true, count: tokens.count)
+        guard let shape = inputs.file.tensors["input_ids"]?.shape, shape.count == 2, mask.count == tokens.count,
+            tokens.allSatisfy({ $0 >= 0 && $0 < model.configuration.vocabulary })
+        else { throw inputs.refuse("'input_ids' must be [batch, tokens] with numbers below \(model.configuration.vocabulary), 'attention_mask' likewise") }
+        let length = shape[1]
+        let states = (0..<shape[0]).map { item in
+            let range = (item * length)..<((item + 1) * length)
+            return model(Array(tokens[range]), isKept: Array(mask[range]))
+        }
+        let kept = (0..<shape[0]).map { item in
+            states[item] * Tensor((0..<length).map { mask[item * length + $0] ? 1 : 0 }, [length, 1])
+        }
+        return ["last_hidden_state": Tensor.stacked(states), "prompt_embeds": Tensor.stacked(kept)]
+    }
+}

@@ -1,0 +1,133 @@
+import Tensors
+
+/// The `config.json` of a ``WanTransformer``, as diffusers writes it for `WanTransformer3DModel` and `WanAnimateTransformer3DModel`.
+public struct WanConfiguration: Decodable, Sendable {
+    public var className: String
+    /// (time, height, width).
+    public var patchSize: [Int]
+    public var heads: Int
+    public var headDim: Int
+    public var inChannels: Int
+    public var outChannels: Int
+    public var textDim: Int
+    public var freqDim: Int
+    public var ffnDim: Int
+    public var layers: Int
+    public var crossAttentionNorm: Bool
+    public var eps: Float
+    /// Width of CLIP's image tokens; nil: no image branch.
+    public var imageDim: Int?
+    /// Width that image tokens have when they meet attention; nil: no keys and values of their own.
+    public var addedKeyValueDim: Int?
+    /// Image tokens that have learned positions (first and last frame of the film); nil: none.
+    public var imagePositions: Int?
+
+    // What Wan-Animate adds.
+    public var latentChannels: Int?
+    public var motionSize: Int
+    public var motionStyleDim: Int
+    public var motionDim: Int
+    public var motionOutputDim: Int
+    /// Channels by picture side.
+    public var motionChannels: [String: Int]
+    public var faceHiddenDim: Int
+    public var faceHeads: Int
+    /// A face adapter follows every so many blocks, beginning with the first.
+    public var faceInterval: Int
+
+    /// Whether pose and face steer the film (Wan-Animate).
+    public var isAnimate: Bool { className == "WanAnimateTransformer3DModel" }
+    public var dim: Int { heads * headDim }
+
+    enum CodingKeys: String, CodingKey {
+        case eps
+        case className = "_class_name"
+        case patchSize = "patch_size"
+        case heads = "num_attention_heads"
+        case headDim = "attention_head_dim"
+        case inChannels = "in_channels"
+        case outChannels = "out_channels"
+        case textDim = "text_dim"
+        case freqDim = "freq_dim"
+        case ffnDim = "ffn_dim"
+        case layers = "num_layers"
+        case crossAttentionNorm = "cross_attn_norm"
+        case qkNorm = "qk_norm"
+        case imageDim = "image_dim"
+        case addedKeyValueDim = "added_kv_proj_dim"
+        case imagePositions = "pos_embed_seq_len"
+        case latentChannels = "latent_channels"
+        case motionSize = "motion_encoder_size"
+        case motionStyleDim = "motion_style_dim"
+        case motionDim = "motion_dim"
+        case motionOutputDim = "motion_encoder_dim"
+        case motionChannels = "motion_encoder_channel_sizes"
+        case faceHiddenDim = "face_encoder_hidden_dim"
+        case faceHeads = "face_encoder_num_heads"
+        case faceInterval = "inject_face_latents_blocks"
+    }
+
+    /// Missing keys have the defaults of the reference implementation.
+    public init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        func value<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T { try c.decodeIfPresent(T.self, forKey: key) ?? standard }
+        className = try value(.className, "WanTransformer3DModel")
+        patchSize = try value(.patchSize, [1, 2, 2])
+        heads = try value(.heads, 40)
+        headDim = try value(.headDim, 128)
+        let isAnimate = className == "WanAnimateTransformer3DModel"
+        inChannels = try value(.inChannels, isAnimate ? 36 : 16)
+        outChannels = try c.decodeIfPresent(Int.self, forKey: .outChannels) ?? (isAnimate ? 16 : inChannels)
+        textDim = try value(.textDim, 4096)
+        freqDim = try value(.freqDim, 256)
+        ffnDim = try value(.ffnDim, 13824)
+        layers = try value(.layers, 40)
+        crossAttentionNorm = try value(.crossAttentionNorm, true)
+        eps = try value(.eps, 1e-6)
+        imageDim = try c.decodeIfPresent(Int.self, forKey: .imageDim)
+        addedKeyValueDim = try c.decodeIfPresent(Int.self, forKey: .addedKeyValueDim)
+        imagePositions = try c.decodeIfPresent(Int.self, forKey: .imagePositions)
+        latentChannels = try c.decodeIfPresent(Int.self, forKey: .latentChannels)
+        motionSize = try value(.motionSize, 512)
+        motionStyleDim = try value(.motionStyleDim, 512)
+        motionDim = try value(.motionDim, 20)
+        motionOutputDim = try value(.motionOutputDim, 512)
+        motionChannels = try c.decodeIfPresent([String: Int].self, forKey: .motionChannels)
+            ?? ["4": 512, "8": 512, "16": 512, "32": 512, "64": 256, "128": 128, "256": 64, "512": 32, "1024": 16]
+        faceHiddenDim = try value(.faceHiddenDim, 1024)
+        faceHeads = try value(.faceHeads, 4)
+        faceInterval = try value(.faceInterval, 5)
+        let norm = try value(.qkNorm, "rms_norm_across_heads")
+        guard norm == "rms_norm_across_heads" else {
+            throw DecodingError.dataCorruptedError(forKey: .qkNorm, in: c, debugDescription: "qk_norm is '\(norm)'; 'rms_norm_across_heads' is known")
+        }
+    }
+
+    /// Refuses what no network can have.
+    func check(path: String) throws {
+        func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
+        guard ["WanTransformer3DModel", "WanAnimateTransformer3DModel"].contains(className) else {
+            throw refuse("_class_name is '\(className)'; WanTransformer3DModel or WanAnimateTransformer3DModel expected")
+        }
+        let sizes = patchSize + [heads, headDim, inChannels, outChannels, textDim, freqDim, ffnDim, layers]
+        guard patchSize.count == 3, sizes.allSatisfy({ (1...1_000_000).contains($0) }) else {
+            throw refuse("patch_size needs three numbers, and all sizes must be positive")
+        }
+        guard headDim % 2 == 0, headDim >= 6, freqDim % 2 == 0 else { throw refuse("attention_head_dim and freq_dim must be even") }
+        guard (imageDim == nil) == (addedKeyValueDim == nil) else {
+            throw refuse("image_dim and added_kv_proj_dim go together")
+        }
+        if let addedKeyValueDim, addedKeyValueDim != dim { throw refuse("added_kv_proj_dim \(addedKeyValueDim) is not the width \(dim)") }
+        guard isAnimate else { return }
+        let animate = [motionSize, motionStyleDim, motionDim, motionOutputDim, faceHiddenDim, faceHeads, faceInterval]
+        guard animate.allSatisfy({ (1...1_000_000).contains($0) }), motionSize >= 8, motionSize & (motionSize - 1) == 0,
+            motionDim <= motionOutputDim
+        else { throw refuse("motion_encoder_size must be a power of two, and motion_dim at most motion_encoder_dim") }
+        var side = motionSize
+        while side >= 4 {
+            guard let width = motionChannels["\(side)"], width > 0 else { throw refuse("motion_encoder_channel_sizes has no entry for \(side)") }
+            side /= 2
+        }
+        guard layers % faceInterval == 0 else { throw refuse("num_layers \(layers) is no multiple of inject_face_latents_blocks \(faceInterval)") }
+    }
+}
