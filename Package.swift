@@ -114,7 +114,7 @@ let package = Package(
         .executableTarget(
             name: "understudy",
             dependencies: [
-                "Engine", "NodeCatalog", "Inspection",
+                "Engine", "NodeCatalog", "Inspection", "Models", "Tensors", "Safetensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),

@@ -11,7 +11,7 @@ struct Understudy: ParsableCommand {
         groupedSubcommands: [
             CommandGroup(name: "Graphs:", subcommands: [Run.self, Plan.self, Validate.self, GraphCommand.self]),
             CommandGroup(name: "Results:", subcommands: [Inspect.self, Runs.self, Report.self, Cache.self]),
-            CommandGroup(name: "Nodes and models:", subcommands: [Nodes.self, Schema.self, Weights.self]),
+            CommandGroup(name: "Nodes and models:", subcommands: [Nodes.self, Schema.self, Weights.self, ModelCommand.self]),
         ])
 
     static func main() {

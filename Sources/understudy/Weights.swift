@@ -37,7 +37,7 @@ struct Weights: ParsableCommand {
 
         func run() throws {
             let model = try Model(path: path)
-            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount))")
+            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount)) on disk, \(byteText(4 * model.parameterCount)) in memory as f32")
             if let config = model.config { print(config) }
             var table = TextTable()
             for info in model.files.flatMap(\.tensors.values).sorted(by: { $0.name < $1.name }) {
@@ -100,7 +100,7 @@ private struct Model {
 
     var className: String {
         guard let config, let object = try? JSONSerialization.jsonObject(with: Data(config.utf8)) as? [String: Any] else { return "no configuration" }
-        return object["_class_name"] as? String ?? "no class name"
+        return object["_class_name"] as? String ?? (object["architectures"] as? [String])?.first ?? "no class name"
     }
 
     var parameterCount: Int { files.flatMap(\.tensors.values).reduce(0) { $0 + $1.count } }

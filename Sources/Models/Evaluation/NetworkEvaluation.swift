@@ -19,10 +19,12 @@ public enum NetworkEvaluation {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
         case "CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel": return try clip(weights, reader)
         case "UMT5EncoderModel", "UMT5ForConditionalGeneration", "UMT5Model": return try umt5(weights, reader)
+        case "AutoencoderKLWan": return try autoencoder(weights, reader)
+        case "Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining": return try wav2vec2(weights, reader)
         default:
             throw WeightError(
                 path: path,
-                "cannot evaluate a '\(name)'; WanTransformer3DModel, WanAnimateTransformer3DModel, CLIPVisionModel and UMT5EncoderModel are known"
+                "cannot evaluate a '\(name)'; known are WanTransformer3DModel, WanAnimateTransformer3DModel, AutoencoderKLWan, CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model"
             )
         }
     }
@@ -140,5 +142,51 @@ public enum NetworkEvaluation {
             states[item] * Tensor((0..<length).map { mask[item * length + $0] ? 1 : 0 }, [length, 1])
         }
         return ["last_hidden_state": Tensor.stacked(states), "prompt_embeds": Tensor.stacked(kept)]
+    }
+
+    /// `video`, `image` → `…_mean`, `…_standardised` (and `video_logvar`); `latents_standardised` → `decoded`, `decoded_first`. Where tiles of
+    /// 24 pixels (stride 16) fit, the tiled results too.
+    private static func autoencoder(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let vae = try AutoencoderKLWan(weights)
+        let c = vae.configuration
+        var outputs: [String: Tensor] = [:]
+        // Tiles are cut in pixels, which a patchified layout has fewer of.
+        let tiling = c.patchSize == 1 ? VAETiling(size: 24, stride: 16) : nil
+        for name in ["video", "image"] where inputs.has(name) {
+            let x = try inputs.tensor(name, [1, 3, -1, -1, -1]).squeezed(0)
+            guard vae.accepts(width: x.shape[3], height: x.shape[2]), x.shape[1] % 4 == 1 else {
+                throw inputs.refuse("'\(name)' \(x.shape): 1 + 4k frames with sides that are multiples of \(c.spatialStride) are needed")
+            }
+            let posterior = vae.encode(x)
+            outputs["\(name)_mean"] = posterior.mean.unsqueezed(0)
+            outputs["\(name)_standardised"] = vae.standardized(posterior.mean).unsqueezed(0)
+            guard name == "video" else { continue }
+            outputs["video_logvar"] = posterior.logVariance.unsqueezed(0)
+            if let tiling { outputs["video_mean_tiled"] = vae.encode(x, tiling: tiling).mean.unsqueezed(0) }
+        }
+        if inputs.has("latents_standardised") {
+            let latents = vae.destandardized(try inputs.tensor("latents_standardised", [1, c.latentChannels, -1, -1, -1]).squeezed(0))
+            outputs["decoded"] = vae.decode(latents).unsqueezed(0)
+            outputs["decoded_first"] = vae.decode(latents.sliced(1, 0..<1)).unsqueezed(0)
+            if let tiling { outputs["decoded_tiled"] = vae.decode(latents, tiling: tiling).unsqueezed(0) }
+        }
+        guard !outputs.isEmpty else { throw inputs.refuse("an AutoencoderKLWan needs 'video', 'image' or 'latents_standardised'") }
+        return outputs
+    }
+
+    private static func wav2vec2(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let model = try Wav2Vec2(weights)
+        let waveform = try inputs.tensor("waveform", [-1]).array
+        guard waveform.count >= model.configuration.receptiveField else {
+            throw inputs.refuse("'waveform' has \(waveform.count) samples; at least \(model.configuration.receptiveField) are needed")
+        }
+        let samples = Wav2Vec2.normalized(waveform)
+        let result = model(samples)
+        var outputs = [
+            "input_values": Tensor(samples).unsqueezed(0), "extract_features": result.features.unsqueezed(0),
+            "last_hidden_state": result.last.unsqueezed(0),
+        ]
+        for (index, state) in result.hiddenStates.enumerated() { outputs["hidden_states.\(index)"] = state.unsqueezed(0) }
+        return outputs
     }
 }

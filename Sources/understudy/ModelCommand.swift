@@ -1,0 +1,40 @@
+import ArgumentParser
+import Foundation
+import Models
+import Safetensors
+import Tensors
+
+struct ModelCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model", abstract: "Looks into one model, or evaluates it once.", subcommands: [Weights.Show.self, Forward.self])
+
+    struct Forward: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Evaluates a network once on named tensors, to check it against another implementation.")
+        @Option(help: ArgumentHelp("The model's folder.", valueName: "folder"), completion: .directory) var model: String
+        @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
+        var inputs: String
+        @Option(help: ArgumentHelp("Where the outputs go, under the reference's names.", valueName: "file"), completion: .file()) var output: String
+        @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
+
+        func run() throws {
+            let started = Date()
+            let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
+                try NetworkEvaluation.evaluate(model: model, inputs: SafetensorsFile(path: inputs))
+            }
+            unlink(output + ".part")
+            let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)
+            var table = TextTable()
+            for (name, value) in outputs.sorted(by: { $0.key < $1.key }) {
+                try writer.write(name, value.array, shape: value.shape)
+                table.add(name, "[\(value.shape.map(String.init).joined(separator: ", "))]")
+            }
+            _ = try writer.finish(sync: true)
+            guard rename(output + ".part", output) == 0 else {
+                throw Failure.node("error: cannot write '\(output)': \(String(cString: strerror(errno)))")
+            }
+            print(table.text)
+            print("\(outputs.count) tensors in \(output), \(durationText(Date().timeIntervalSince(started)))")
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import Foundation
+import Safetensors
+import Tensors
+import Testing
+
+@testable import Models
+
+/// Published networks and schedulers against diffusers and transformers (version and seed in each `case.json`).
+@Suite("Published networks equal their reference implementations")
+struct PublishedNetworkTests {
+    struct Case {
+        struct Description: Decodable {
+            struct Output: Decodable { var tolerance: Tolerance }
+            struct Tolerance: Decodable {
+                var relative: Double, absolute: Double
+                enum CodingKeys: String, CodingKey { case relative = "rel_l2", absolute = "max_abs" }
+            }
+            var outputs: [String: Output]
+        }
+
+        let folder: String
+        let inputs, outputs: SafetensorsFile
+        let description: Description
+
+        init(_ name: String) throws {
+            let tests = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            folder = tests.appending(path: "Fixtures/Published/\(name)").path
+            inputs = try SafetensorsFile(path: "\(folder)/inputs.safetensors")
+            outputs = try SafetensorsFile(path: "\(folder)/outputs.safetensors")
+            description = try JSONDecoder().decode(Description.self, from: Data(contentsOf: URL(filePath: "\(folder)/case.json")))
+        }
+
+        func expectEqual(_ actual: [Float], _ name: String) throws {
+            let expected = try Tensor(outputs, name).array
+            let tolerance = try #require(description.outputs[name]).tolerance
+            try #require(actual.count == expected.count, "\(name)")
+            var error = 0.0, power = 0.0, largest = 0.0
+            for (a, b) in zip(actual, expected) {
+                error += Double(a - b) * Double(a - b)
+                power += Double(b) * Double(b)
+                largest = max(largest, Double(abs(a - b)))
+            }
+            let relative = (error / power).squareRoot()
+            #expect(relative <= tolerance.relative && largest <= tolerance.absolute, "\(name): relative \(relative), largest \(largest)")
+        }
+    }
+
+    @Test(arguments: [
+        "wan_transformer_t2v", "wan_transformer_i2v", "wan_animate_transformer", "clip_vision", "clip_vision_projection", "umt5_encoder",
+    ])
+    func network(_ name: String) throws {
+        let fixture = try Case(name)
+        let results = try NetworkEvaluation.evaluate(model: fixture.folder, inputs: fixture.inputs)
+        for output in fixture.outputs.tensors.keys.sorted() {
+            try fixture.expectEqual(try #require(results[output], "\(output)").array, output)
+        }
+        let two = try Parallel.$threads.withValue(2) { try NetworkEvaluation.evaluate(model: fixture.folder, inputs: fixture.inputs) }
+        for (output, value) in results { #expect(two[output]?.array == value.array, "\(output): other bytes with two threads") }
+    }
+
+    /// The model of these cases is a·sample + b·timestep/1000.
+    @Test(arguments: [("scheduler_unipc_flow", 4), ("scheduler_unipc_flow", 20), ("scheduler_flow_match_euler", 4), ("scheduler_flow_match_euler", 20)])
+    func scheduler(_ name: String, _ steps: Int) throws {
+        let fixture = try Case(name)
+        let a = try Tensor(fixture.inputs, "a")[0], b = try Tensor(fixture.inputs, "b")[0]
+        let isUniPC = name == "scheduler_unipc_flow"
+        let schedule = isUniPC ? PublishedSchedule.unipc(steps: steps, shift: 5) : .flowMatchEuler(steps: steps, shift: 5)
+        try fixture.expectEqual(schedule.sigmas, "steps\(steps).sigmas")
+        var samples = [try Tensor(fixture.inputs, "noise").array]
+        func velocity(_ x: [Float], _ t: Float) -> [Float] { x.map { a * $0 + b * (t / 1000) } }
+        if isUniPC {
+            let times = try fixture.outputs.array("steps\(steps).timesteps", of: Int64.self).map { Float($0) }
+            #expect(schedule.timesteps == times)
+            let sampler = UniPCSampler(schedule: schedule)
+            var state = UniPCSampler.State(sample: samples[0])
+            while !sampler.isFinished(state) {
+                sampler.advance(&state, velocity: velocity)
+                samples.append(state.sample)
+            }
+        } else {
+            try fixture.expectEqual(schedule.timesteps, "steps\(steps).timesteps")
+            for k in 0..<steps {
+                let v = velocity(samples[k], schedule.timesteps[k])
+                samples.append(zip(samples[k], v).map { $0 + (schedule.sigmas[k + 1] - schedule.sigmas[k]) * $1 })
+            }
+        }
+        try fixture.expectEqual(Array(samples.joined()), "steps\(steps).samples")
+    }
+
+    @Test("inputs that are missing or misshapen are errors that name them")
+    func wrongInputs() throws {
+        let fixture = try Case("clip_vision")
+        let other = try Case("umt5_encoder")
+        #expect { try NetworkEvaluation.evaluate(model: fixture.folder, inputs: other.inputs) } throws: { "\($0)".contains("'pixel_values'") }
+        #expect { try NetworkEvaluation.evaluate(model: other.folder, inputs: fixture.inputs) } throws: { "\($0)".contains("'input_ids'") }
+    }
+}
