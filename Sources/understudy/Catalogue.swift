@@ -13,7 +13,7 @@ struct NodeOptions: ParsableArguments {
     /// All node types: those compiled in, and external ones from `Nodes/` beside the working directory or the program, and `--nodes`.
     ///
     /// - Parameter store: Where environments of external nodes are made.
-    func catalogue(_ store: CacheStore) throws -> [NodeType: NodeDefinition] {
+    func catalogue(_ store: StoreOptions) throws -> [NodeType: NodeDefinition] {
         var result: [NodeType: NodeDefinition] = [:]
         for definition in NodeCatalog.definitions { result[definition.description.type] = definition }
         for node in try externalNodes(store) {
@@ -27,8 +27,8 @@ struct NodeOptions: ParsableArguments {
     }
 
     /// External nodes of the searched folders.
-    func externalNodes(_ store: CacheStore) throws -> [ExternalNode] {
-        let (nodes, problems) = ExternalNode.discover(in: searchFolders, store: store)
+    func externalNodes(_ store: StoreOptions) throws -> [ExternalNode] {
+        let (nodes, problems) = ExternalNode.discover(in: searchFolders, environments: store.environments)
         guard problems.isEmpty else { throw Failure.usage(problems.map { "error: \($0)" }.joined(separator: "\n")) }
         return nodes
     }

@@ -37,6 +37,26 @@ import Testing
         #expect(try shop.plan(diamond).count(.cached) == 5)
     }
 
+    @Test func askingMakesNoStore() throws {
+        let shop = try Workshop()
+        let engine = UnderstudyEngine(store: try CacheStore(reading: shop.storePath), catalogue: testCatalogue)
+        #expect(try engine.plan(try shop.graph(diamond)).count(.willRun) == 2)
+        #expect(try engine.journal.runs().isEmpty)
+        #expect(!FileManager.default.fileExists(atPath: shop.storePath))
+    }
+
+    @Test func journalKeepsPeakMemory() throws {
+        let shop = try Workshop()
+        let text = "nodes:\n  small: { type: t.constant }\n  large: { type: t.hold, in: { a: small.out }, with: { megabytes: 96 } }"
+        for _ in 0..<2 {
+            let run = try shop.run(text, options: RunOptions(threads: 1)).summary.run
+            let entries = try shop.engine().journal.entries(of: run)
+            let large = try #require(entries.first { $0.instance.node == "large" }?.memory)
+            // Tests run side by side in one process, so only the lower bound is certain.
+            #expect(large.bytes > 96 << 20)
+        }
+    }
+
     @Test func changedParameterRunsWhatFollows() throws {
         let shop = try Workshop()
         _ = try shop.run(diamond)

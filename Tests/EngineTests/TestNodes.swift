@@ -150,6 +150,21 @@ struct Slow: Node {
     }
 }
 
+/// Holds memory for a moment.
+struct Hold: Node {
+    static let type: NodeType = "t.hold"
+    static let version = 1
+    static let summary = "Holds memory."
+    @Input("Waits for it.") var a: Table
+    @Parameter("How much.") var megabytes = 1
+    @Output("How much it was.") var out: Table
+    init() {}
+    func run(in context: NodeContext) throws {
+        let bytes = [UInt8](repeating: 1, count: megabytes << 20)
+        try $out.set(Tests.number(Double(bytes.count)))
+    }
+}
+
 final class Counter: Sendable {
     private let lock = NSLock()
     nonisolated(unsafe) private var count = 0  // guarded by `lock`
@@ -160,7 +175,7 @@ final class Counter: Sendable {
 let testCatalogue: [NodeType: NodeDefinition] = {
     let all: [NodeDefinition] = [
         .init(Constant.self), .init(Add.self), .init(Sign.self), .init(ReadMotion.self), .init(SplitMotion.self),
-        .init(Step.self), .init(Total.self), .init(Fails.self), .init(Slow.self),
+        .init(Step.self), .init(Total.self), .init(Fails.self), .init(Slow.self), .init(Hold.self),
     ]
     return Dictionary(uniqueKeysWithValues: all.map { ($0.description.type, $0) })
 }()

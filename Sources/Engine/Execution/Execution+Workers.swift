@@ -100,15 +100,23 @@ extension Execution {
             },
             isCancelled: { cancellation.isCancelled })
         let sink = OutputSink(folder: folder)
-        try NodeRun.$current.withValue(NodeRun(cancellation: cancellation, log: log, checkpoint: checkpoints.path)) {
-            try definition.run(
-                NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+        let span = MemoryMeter.shared.begin()
+        let run = NodeRun(
+            cancellation: cancellation, log: log, checkpoint: checkpoints.path,
+            isProgram: { MemoryMeter.shared.follow($0, for: span) })
+        let result = Result {
+            try NodeRun.$current.withValue(run) {
+                try definition.run(
+                    NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+            }
         }
+        let memory = MemoryMeter.shared.end(span)
+        try result.get()
         try checkOutputs(sink.results, of: definition.description)
         try checkInputsUnchanged(target.node, inputStates)
         let record = try store.commit(
             key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(),
-            source: item.fingerprint?.source,
+            memory: memory, source: item.fingerprint?.source,
             files: sink.results.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest) })
         checkpoints.remove()
         return .done(record, cached: false)
@@ -159,8 +167,8 @@ extension Execution {
             emitter.send(
                 .finished(
                     instance, type: node.type.name, cached: isCached, seconds: record.seconds,
-                    bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
-            note(instance, item, isCached ? .cached : .ran, outputs: record.outputs, seconds: record.seconds)
+                    memory: record.memory, bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
+            note(instance, item, isCached ? .cached : .ran, record)
         }
     }
 
@@ -186,7 +194,7 @@ extension Execution {
             emitter.send(.failed(failure))
         }
         if let item, item.fingerprint != nil {
-            note(instance, item, isStopped ? .cancelled : .failed, outputs: [:], seconds: nil, error: Self.message(of: error))
+            note(instance, item, isStopped ? .cancelled : .failed, error: Self.message(of: error))
         }
         if isStopped { scheduler.stop() }
         scheduler.failed(task)
@@ -204,14 +212,13 @@ extension Execution {
     }
 
     private func note(
-        _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, outputs: [String: ActionRecord.Output],
-        seconds: Double?, error: String? = nil
+        _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, _ record: ActionRecord? = nil, error: String? = nil
     ) {
         guard let print = item.fingerprint else { return }
         unwritten.append(
             JournalEntry(
-                instance: instance, status: status, key: item.key, fingerprint: print, outputs: outputs,
-                seconds: seconds, error: error))
+                instance: instance, status: status, key: item.key, fingerprint: print, outputs: record?.outputs ?? [:],
+                seconds: record?.seconds, memory: record?.memory, error: error))
     }
 
     private static func message(of error: any Error) -> String {

@@ -18,6 +18,8 @@ public struct ActionRecord: Sendable, Hashable, Codable {
     public let version: Int
     /// How long it took, in seconds.
     public let seconds: Double
+    /// How much memory it took; nil where that was not measured.
+    public let memory: PeakMemory?
     public let outputs: [String: Output]
     /// The digest of the node's source code when this was made, if it was known.
     public let source: Digest?

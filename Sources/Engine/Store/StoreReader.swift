@@ -32,7 +32,7 @@ final class StoreReader {
     /// Looks an action up and checks that its files are there and what they were.
     func lookup(_ key: Digest) throws -> Lookup {
         guard let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT node, version, seconds, outputs, source FROM actions WHERE key = ?"),
+            db.cachedStatement(sql: "SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?"),
             arguments: [key.hex])
         else { return .miss }
         guard let text = row["outputs"] as String?,
@@ -49,7 +49,8 @@ final class StoreReader {
         for output in outputs.values { notes.used.insert([output.digest.hex, output.suffix]) }
         return .hit(
             ActionRecord(
-                key: key, node: row["node"], version: row["version"], seconds: row["seconds"], outputs: outputs,
+                key: key, node: row["node"], version: row["version"], seconds: row["seconds"],
+                memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, outputs: outputs,
                 source: (row["source"] as String?).flatMap(Digest.init(hex:))))
     }
 
