@@ -25,6 +25,7 @@ struct Run: ParsableCommand {
         let graph = try self.graph.load(catalogue: catalogue)
         let engine = UnderstudyEngine(store: try dryRun ? store.open() : store.make(), catalogue: catalogue)
         var options = try execution.runOptions(for: graph)
+        options.sourceDigests = nodes.sourceDigests(catalogue, of: graph.nodes.map(\.type))
         options.keepsGoing = keepGoing
         options.outputFolder = out
         if dryRun {
@@ -75,7 +76,9 @@ struct Plan: ParsableCommand {
         let catalogue = try nodes.catalogue(self.store)
         let graph = try self.graph.load(catalogue: catalogue)
         let engine = UnderstudyEngine(store: store, catalogue: catalogue)
-        let plan = try engine.plan(graph, options: try execution.runOptions(for: graph))
+        var options = try execution.runOptions(for: graph)
+        options.sourceDigests = nodes.sourceDigests(catalogue, of: graph.nodes.map(\.type))
+        let plan = try engine.plan(graph, options: options)
         if let why, graph.node(why) == nil { throw Failure.usage("error: graph '\(graph.name)' has no node '\(why)'") }
         if json {
             print(try jsonText(plan))

@@ -1,4 +1,4 @@
-import Engine
+@testable import Engine
 import Foundation
 import NodeKit
 import Testing
@@ -97,6 +97,95 @@ import Testing
         #expect(try shop.run(chain).ran == ["read", "split", "step[2]", "total"])
         try shop.write("clip.txt", (1...17).map { "\($0)" }.joined(separator: "\n"))
         #expect(try shop.run(chain).ran == ["read", "split", "step[3]", "total"])
+    }
+
+    /// Removes everything from the store but the outputs of some nodes.
+    private func evict(allBut nodes: [String], of text: String, in shop: Workshop) throws {
+        let (engine, graph) = (try shop.engine(), try shop.graph(text))
+        for node in nodes {
+            for found in try engine.artifacts(of: RunTarget(node: node), in: graph) {
+                try engine.store.setPinned(true, digest: found.artifact.digest)
+            }
+        }
+        _ = try engine.store.gc(maxBytes: 0)
+    }
+
+    @Test func evictedIntermediatesComeBackOnlyWhenNeeded() throws {
+        let shop = try Workshop()
+        let text = """
+            nodes:
+              one: { type: t.constant, with: { value: 1 } }
+              two: { type: t.constant, with: { value: 2 } }
+              left: { type: t.add, in: { a: one.out }, with: { bias: 10 } }
+              right: { type: t.add, in: { a: two.out }, with: { bias: 20 } }
+              sum: { type: t.add, in: { a: left.out, b: right.out } }
+            outputs: { sum: sum.out }
+            """
+        _ = try shop.run(text)
+        try evict(allBut: ["sum", "right"], of: text, in: shop)
+        var plan = try shop.plan(text)
+        #expect(plan.count(.unneeded) == 3 && plan.count(.cached) == 2)
+        let idle = try shop.run(text)
+        #expect(idle.ran.isEmpty && idle.cached.count == 5)
+
+        // Another sum needs 'left', that needs 'one', and nobody needs 'two'.
+        let change = ["sum.with.bias=1"]
+        plan = try shop.plan(text, set: change)
+        let willRun = plan.entries.filter { $0.status == .willRun }
+        #expect(willRun.map(\.instance.node) == ["one", "left", "sum"])
+        #expect(willRun.first?.reasons == [.evicted])
+        #expect(try shop.run(text, set: change).ran == ["one", "left", "sum"])
+        #expect(try shop.value("sum", text, set: change) == 34)
+        // What is asked for by name is made.
+        var options = RunOptions(threads: 2)
+        options.targets = [RunTarget(node: "two")]
+        #expect(try shop.run(text, options: options).ran == ["two"])
+    }
+
+    @Test func evictedSegmentsComeBackOnlyWhenNeeded() throws {
+        let shop = try Workshop()
+        try shop.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
+        _ = try shop.run(chain)
+        try evict(allBut: ["total", "split"], of: chain, in: shop)
+        #expect(try shop.plan(chain).count(.willRun) == 0)
+        #expect(try shop.run(chain).ran.isEmpty)
+        #expect(try shop.run(chain, set: ["step.with.seed=1"]).ran == ["read", "step[0]", "step[1]", "step[2]", "total"])
+        #expect(try shop.value("total", chain, set: ["step.with.seed=1"]) == 176)
+        // Without the list nobody knows how many segments there are.
+        try evict(allBut: ["total"], of: chain, in: shop)
+        for object in try shop.engine().store.list() { try shop.engine().store.setPinned(false, digest: object.digest) }
+        _ = try shop.engine().store.gc(maxBytes: 0)
+        #expect(try shop.run(chain).ran == ["read", "split", "step[0]", "step[1]", "step[2]", "total"])
+        #expect(try shop.engine().store.verify().isClean)
+    }
+
+    @Test func changedCodeOfTheSameVersionWarns() throws {
+        let shop = try Workshop()
+        var options = RunOptions(threads: 1)
+        options.sourceDigests = ["t.sign": Digest.of("one"), "t.add": Digest.of("one")]
+        _ = try shop.run(diamond, options: options)
+        options.sourceDigests["t.sign"] = Digest.of("two")
+        #expect(try shop.plan(diamond, options: options).entries.filter(\.sourceChanged).map(\.instance.node) == ["right"])
+        let warnings = Locked<[String]>([])
+        let run = try shop.run(diamond, options: options) { event in
+            if case .warning(let text) = event { warnings.withLock { $0.append(text) } }
+        }
+        #expect(run.ran.isEmpty)
+        #expect(warnings.withLock { $0.count { $0.hasPrefix("right: the code of t.sign changed") } } == 1)
+    }
+
+    @Test func longestChainStartsFirst() throws {
+        let shop = try Workshop()
+        let text = """
+            nodes:
+              short: { type: t.constant, with: { value: 1 } }
+              long: { type: t.constant, with: { value: 2 } }
+              short2: { type: t.sign, in: { a: short.out } }
+              long2: { type: t.add, in: { a: long.out } }
+              long3: { type: t.add, in: { a: long2.out }, with: { bias: 1 } }
+            """
+        let ran = try shop.run(text, options: RunOptions(threads: 1)).summary.ran.map(\.node)
+        #expect(ran.first == "long")
     }
 
     @Test func partialRuns() throws {

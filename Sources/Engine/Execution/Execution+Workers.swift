@@ -158,18 +158,26 @@ extension Execution {
         for other in waiting.removeValue(forKey: item.key) ?? [] { scheduler.retry(other) }
         switch job {
         case .gate, .join: break
-        case .slice(let slice, _): state.slices[slice] = record.outputs["value"].map(store.artifact)
+        case .slice(let slice, _):
+            state.slices[slice] = record.outputs["value"].map(store.artifact)
+            state.absent.remove(.slice(slice))
         case .segment(let instance): state.items[instance] = record.outputs["value"].map(store.artifact)
-        case .instance(let node, let instance):
+        case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
-            if isCached { cached.append(instance) } else { ran.append(instance) }
-            if !isCached { nodeSeconds += record.seconds }
-            emitter.send(
-                .finished(
-                    instance, type: node.type.name, cached: isCached, seconds: record.seconds,
-                    memory: record.memory, bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
-            note(instance, item, isCached ? .cached : .ran, record)
+            state.absent.remove(.instance(instance))
+            noteFinished(instance, item, record, cached: isCached)
         }
+    }
+
+    /// Writes down that an instance's outputs are known.
+    func noteFinished(_ instance: InstanceID, _ item: Work, _ record: ActionRecord, cached isCached: Bool) {
+        if isCached { cached.append(instance) } else { ran.append(instance) }
+        if !isCached { nodeSeconds += record.seconds }
+        emitter.send(
+            .finished(
+                instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,
+                bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
+        note(instance, item, isCached ? .cached : .ran, record)
     }
 
     func fail(_ task: Scheduler.Task, with error: any Error) {

@@ -226,12 +226,10 @@ public final class CacheStore: Sendable {
                 for name in (try? files.contentsOfDirectory(atPath: "\(root)/actions/\(prefix)")) ?? [] {
                     guard let data = files.contents(atPath: "\(root)/actions/\(prefix)/\(name)"),
                         let record = try? JSONDecoder().decode(ActionRecord.self, from: data),
-                        name == "\(record.key.hex).json",
-                        record.outputs.values.allSatisfy({
-                            !$0.suffix.contains("/") && files.fileExists(atPath: path(of: $0.digest, suffix: $0.suffix))
-                        })
+                        name == "\(record.key.hex).json", record.outputs.values.allSatisfy({ !$0.suffix.contains("/") })
                     else { continue }
-                    for output in record.outputs.values {
+                    for output in record.outputs.values
+                    where files.fileExists(atPath: path(of: output.digest, suffix: output.suffix)) {
                         try db.execute(
                             sql: """
                                 INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
@@ -245,17 +243,30 @@ public final class CacheStore: Sendable {
         }
     }
 
-    /// Removes the row and file of an object, and every action that needs it. Inside a write transaction.
+    /// Removes the row and file of an object. Inside a write transaction.
+    ///
+    /// What made it is still known, so that results that were made from it can be found without it.
     func remove(digest: String, suffix: String, _ db: Database) throws {
-        let keys = try String.fetchAll(
-            db, sql: "SELECT key FROM products WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
-        for key in keys {
-            try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
-            try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
-            if let key = Digest(hex: key) { unlink(recordPath(key)) }
-        }
         try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
         if let digest = Digest(hex: digest) { unlink(path(of: digest, suffix: suffix)) }
+    }
+
+    /// Forgets actions of which nothing is left.
+    func forgetActions(madeBefore date: Date) throws {
+        try database.write { db in
+            let keys = try String.fetchAll(
+                db,
+                sql: """
+                    SELECT key FROM actions WHERE created < ? AND NOT EXISTS (SELECT 1 FROM products p
+                    JOIN objects o ON o.digest = p.digest AND o.suffix = p.suffix WHERE p.key = actions.key)
+                    """,
+                arguments: [date.timeIntervalSince1970])
+            for key in keys {
+                try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
+                try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
+                if let key = Digest(hex: key) { unlink(recordPath(key)) }
+            }
+        }
     }
 }
 
