@@ -99,6 +99,33 @@ import Testing
         #expect(try shop.run(chain).ran == ["read", "split", "step[3]", "total"])
     }
 
+    @Test func eachGoesOverAnyList() throws {
+        let shop = try Workshop()
+        let text = """
+            nodes:
+              count: { type: t.count }
+              more: { type: t.add, each: count.numbers, in: { a: each.item }, with: { bias: 100 } }
+              sign: { type: t.sign, each: more.out, in: { a: each.item } }
+              sum: { type: t.total, in: { values: more.out } }
+              plain: { type: t.total, in: { values: count.numbers } }
+            outputs: { sum: sum.out, plain: plain.out, sign: sign.out, numbers: count.numbers }
+            """
+        #expect(try shop.plan(text).entries.first { $0.instance.node == "more" }?.status == .depends)
+        var options = RunOptions(threads: 2)
+        options.outputFolder = "\(shop.folder)/out"
+        let first = try shop.run(text, options: options)
+        #expect(first.ran.isSuperset(of: ["count", "more[0]", "more[1]", "more[2]", "sign[2]", "sum", "plain"]))
+        #expect(first.summary.outputs["numbers"]?.count == 3 && first.summary.outputs["sign"]?.count == 3)
+        #expect(try shop.value("sum", text) == 313 && shop.value("plain", text) == 13)
+        #expect(try shop.plan(text).count(.cached) == 9)
+        // Instances are cached one by one, under what their element holds.
+        let change = ["count.with.last=20"]
+        #expect(try shop.run(text, set: change).ran == ["count", "more[2]", "sign[2]", "sum", "plain"])
+        #expect(try shop.value("more[2]", text, set: change) == 120)
+        // 1, 2, 3, 10: only 3 is new; 10 has moved, and its sum is known.
+        #expect(try shop.run(text, set: ["count.with.count=4"]).ran == ["count", "more[2]", "sign[2]", "sum", "plain"])
+    }
+
     /// Removes everything from the store but the outputs of some nodes.
     private func evict(allBut nodes: [String], of text: String, in shop: Workshop) throws {
         let (engine, graph) = (try shop.engine(), try shop.graph(text))

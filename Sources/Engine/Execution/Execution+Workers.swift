@@ -124,10 +124,11 @@ extension Execution {
 
     private func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
         for (name, file) in written {
-            guard let port = description.output(name) else {
+            let owner = String(name.prefix { $0 != "[" })
+            guard let port = description.output(owner) else {
                 throw NodeError("node type '\(description.type)' wrote an output '\(name)' that it does not declare")
             }
-            guard file.type == port.type else {
+            guard file.type == (owner == name ? port.type : port.type.element) else {
                 throw NodeError("output '\(name)' is a '\(file.type)', '\(port.type)' declared")
             }
         }

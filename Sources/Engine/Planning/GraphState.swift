@@ -133,8 +133,13 @@ final class GraphState {
             validFrames[node.id] = segments.frameCount
             counts[node.id] = segments.ranges.count
         case .list:
-            guard let count = counts[each.node] else { return false }
-            counts[node.id] = count
+            if graph.node(each.node)?.each != nil {
+                guard let count = counts[each.node] else { return false }
+                counts[node.id] = count
+            } else {
+                guard let made = results[InstanceID(node: each.node)] else { return false }
+                counts[node.id] = made.elements(of: each.port).count
+            }
         }
         return true
     }
@@ -185,7 +190,7 @@ final class GraphState {
         case .list(let wires):
             return wires.flatMap { feeds(of: $0, node, instance) }
         case .eachItem:
-            return [itemFeed(node, instance)]
+            return itemFeeds(node, instance)
         case .port(let source, let port, true):
             guard let frames = frames(of: instance) else {
                 return [Feed(from: "\(source).\(port)[each.range]", artifact: nil, awaits: node.each?.node ?? source)]
@@ -195,37 +200,37 @@ final class GraphState {
             return [Feed(from: slice.text, artifact: artifact, awaits: artifact == nil ? source : nil, source: .slice(slice))]
         case .port(let source, let port, false):
             guard graph.node(source)?.each != nil else {
-                let only = InstanceID(node: source)
-                let artifact = results[only]?[port]
-                return [Feed(from: "\(only).\(port)", artifact: artifact, awaits: artifact == nil ? source : nil, source: .instance(only))]
+                return feeds(of: InstanceID(node: source), port)
             }
             guard let count = counts[source] else {
                 return [Feed(from: "\(source).\(port)", artifact: nil, awaits: source)]
             }
-            return (0..<count).map { index in
-                let element = InstanceID(node: source, index: index)
-                let artifact = results[element]?[port]
-                return Feed(
-                    from: "\(element).\(port)", artifact: artifact, awaits: artifact == nil ? "\(element)" : nil,
-                    source: .instance(element))
-            }
+            return (0..<count).flatMap { feeds(of: InstanceID(node: source, index: $0), port) }
         }
     }
 
-    private func itemFeed(_ node: GraphNode, _ instance: InstanceID) -> Feed {
+    /// What an instance made at a port: one value, or the elements of a list.
+    private func feeds(of maker: InstanceID, _ port: String) -> [Feed] {
+        guard let made = results[maker], let declared = graph.node(maker.node)?.description.output(port) else {
+            return [Feed(from: "\(maker).\(port)", artifact: nil, awaits: "\(maker)", source: .instance(maker))]
+        }
+        return made.values(of: declared).map { Feed(from: "\(maker).\($0.name)", artifact: $0.value, source: .instance(maker)) }
+    }
+
+    private func itemFeeds(_ node: GraphNode, _ instance: InstanceID) -> [Feed] {
         guard let each = node.each, let index = instance.index else {
-            return Feed(from: "each.item", artifact: nil, awaits: node.each?.node ?? node.id)
+            return [Feed(from: "each.item", artifact: nil, awaits: node.each?.node ?? node.id)]
         }
         switch each.over {
         case .segments:
             let artifact = items[instance]
-            return Feed(from: "\(each.node).\(each.port)[\(index)]", artifact: artifact, awaits: artifact == nil ? each.node : nil)
+            return [Feed(from: "\(each.node).\(each.port)[\(index)]", artifact: artifact, awaits: artifact == nil ? each.node : nil)]
         case .list:
-            let element = InstanceID(node: each.node, index: index)
-            let artifact = results[element]?[each.port]
-            return Feed(
-                from: "\(element).\(each.port)", artifact: artifact, awaits: artifact == nil ? "\(element)" : nil,
-                source: .instance(element))
+            if graph.node(each.node)?.each != nil { return feeds(of: InstanceID(node: each.node, index: index), each.port) }
+            let maker = InstanceID(node: each.node)
+            let name = "\(each.port)[\(index)]"
+            let artifact = results[maker]?[name]
+            return [Feed(from: "\(maker).\(name)", artifact: artifact, awaits: artifact == nil ? each.node : nil, source: .instance(maker))]
         }
     }
 
