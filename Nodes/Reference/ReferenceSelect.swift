@@ -5,7 +5,7 @@ import NodeKit
 public struct ReferenceSelect: Node {
     public static let type: NodeType = "reference.select"
     public static let version = 1
-    public static let summary = "Chooses frames with diverse views of a person, by head yaw or by 2D pose."
+    public static let summary = "Chooses frames with diverse views of a person, by head yaw or by 2D pose; cuts a half body out of full-body clips."
 
     /// What diversity is measured by.
     public enum Measure: String, ParameterChoice {
@@ -14,12 +14,14 @@ public struct ReferenceSelect: Node {
 
     @Input("The clip: the same person as the reference, or a first pass.") var video: Video
     @Input("Its head track; needed with by: yaw.") var head: HeadTrack?
-    @Input("Its skeleton; needed with by: pose.") var pose: PoseTrack?
+    @Input("Its skeleton; needed with by: pose and for halfBody.") var pose: PoseTrack?
     @Parameter("By head yaw (smallest, median, largest, …) or by 2D pose (farthest from one another).")
     var by = Measure.yaw
     @Parameter("How many frames; with yaw, 3 gives the smallest, the median and the largest.", in: 1...16) var count = 3
+    @Parameter("Adds the upper half of the body, enlarged, where a frame shows the person from head to foot.") var halfBody = false
+    @Parameter("Size of the frames, padded with black; not set: the clip's.") var size: PixelSize? = nil
     @Parameter("Heads and joints below this confidence are left out.", in: 0...1) var confidence = 0.5
-    @Output("The chosen frames, in order of time.") var frames: Video
+    @Output("The chosen frames, in order of time; the half body comes last, after the clip's end.") var frames: Video
     @Output("Frame, time and head yaw of each.") var table: Table
 
     public init() {}
@@ -29,13 +31,24 @@ public struct ReferenceSelect: Node {
         guard !chosen.isEmpty else {
             throw NodeError("no frame shows the person with a confidence of \(confidence) or more; lower 'confidence'")
         }
-        let sorted = chosen.sorted { $0.frame < $1.frame }
+        var sorted = chosen.sorted { $0.frame < $1.frame }
         let timeline = video.timeline
-        try $frames.write(width: video.width, height: video.height, timeBase: timeline.timeBase) { writer in
-            for choice in sorted { try writer.append(video.frame(choice.frame), at: timeline.timestamps[choice.frame]) }
+        let canvas = Canvas(width: size?.width ?? video.width, height: size?.height ?? video.height)
+        let half = try chooseHalfBody(canvas)
+        if halfBody, half == nil { context.log("no frame shows the person from head to foot: there is no half body to cut out") }
+        func drawing(_ frame: Int, cut: HalfBody.Box? = nil) -> [UInt8] {
+            canvas.drawing(video.frame(frame), width: video.width, height: video.height, cut: cut)
+        }
+        try $frames.write(width: canvas.width, height: canvas.height, timeBase: timeline.timeBase) { writer in
+            for choice in sorted { try writer.append(drawing(choice.frame), at: timeline.timestamps[choice.frame]) }
+            if let half {
+                try writer.append(drawing(half.frame, cut: half.box), at: timeline.end)
+                return timeline.end + max(1, timeline.end - (timeline.timestamps.last ?? 0))
+            }
             let last = sorted[sorted.count - 1].frame
             return last + 1 < timeline.count ? timeline.timestamps[last + 1] : timeline.end
         }
+        if let half { sorted.append((half.frame, "half body")) }
         let rows = sorted.map { choice -> (label: String, values: [Double]) in
             let yaw = head.map { track in
                 ReferenceSelection.yaw(Array(track.rotation[(choice.frame * 9)..<(choice.frame * 9 + 9)])) * 180 / .pi
@@ -46,16 +59,25 @@ public struct ReferenceSelect: Node {
             Table(columns: [.init("frame"), .init("time", unit: "s"), .init("yaw", unit: "°")], rows: rows))
     }
 
+    private func chooseHalfBody(_ canvas: Canvas) throws -> (frame: Int, box: HalfBody.Box)? {
+        guard halfBody else { return nil }
+        guard let pose else { throw NodeError("halfBody needs the input 'pose'; wire skeleton.track") }
+        let threshold = Float(confidence)
+        guard let frame = HalfBody.frame(pose, threshold: threshold) else { return nil }
+        let aspect = Double(canvas.width) / Double(canvas.height)
+        let picture = (width: video.width, height: video.height)
+        return (frame, HalfBody.box(pose, frame: frame, threshold: threshold, picture: picture, aspect: aspect))
+    }
+
     private func choose() throws -> [(frame: Int, label: String)] {
-        func check(_ frames: Int, _ port: String) throws {
-            guard frames == video.count else {
-                throw NodeError("'\(port)' has \(frames) frames, the video \(video.count); track the same clip")
+        for (frames, port) in [(head?.count, "head"), (pose?.count, "pose")] {
+            guard frames ?? video.count == video.count else {
+                throw NodeError("'\(port)' has \(frames ?? 0) frames, the video \(video.count); track the same clip")
             }
         }
         switch by {
         case .yaw:
             guard let head else { throw NodeError("by: yaw needs the input 'head'; wire head.track, or set by: pose") }
-            try check(head.count, "head")
             let yaw = (0..<head.count).map { ReferenceSelection.yaw(Array(head.rotation[($0 * 9)..<($0 * 9 + 9)])) }
             let frames = ReferenceSelection.byYaw(
                 yaw, confidence: head.confidence, threshold: Float(confidence), count: count)
@@ -74,7 +96,6 @@ public struct ReferenceSelect: Node {
             guard let pose else {
                 throw NodeError("by: pose needs the input 'pose'; wire skeleton.track, or set by: yaw")
             }
-            try check(pose.count, "pose")
             // The body's 33 joints; hands move too much to tell views apart.
             let joints = 33
             let all = PoseTrack.jointCount

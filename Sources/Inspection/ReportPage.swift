@@ -9,14 +9,17 @@ public struct ReportPage {
         public var status: String
         /// How long it took when it ran, in seconds; nil when it did not.
         public var seconds: Double?
+        /// The most memory that was resident while it ran, in words.
+        public var memory: String
         public var bytes: Int
         public var note: String
 
-        public init(node: String, type: String, status: String, seconds: Double?, bytes: Int, note: String) {
+        public init(node: String, type: String, status: String, seconds: Double?, memory: String, bytes: Int, note: String) {
             self.node = node
             self.type = type
             self.status = status
             self.seconds = seconds
+            self.memory = memory
             self.bytes = bytes
             self.note = note
         }
@@ -75,7 +78,7 @@ public struct ReportPage {
             \(films.map { "<h2>\(Self.escaped($0.name))</h2><video controls loop src=\"data:video/mp4;base64,\($0.bytes.base64EncodedString())\"></video>" }.joined(separator: "\n"))
             <h2>Graph</h2><div class="graph">\(graph)</div>
             <h2>Timings</h2>
-            <table><thead><tr><th>node</th><th>type</th><th>result</th><th>time</th><th></th><th>made</th><th></th></tr></thead><tbody>
+            <table><thead><tr><th>node</th><th>type</th><th>result</th><th>time</th><th></th><th>peak memory</th><th>made</th><th></th></tr></thead><tbody>
             \(rows.map { Self.line($0, longest: longest) }.joined(separator: "\n"))
             </tbody></table>
             <h2>Values</h2>
@@ -93,7 +96,7 @@ public struct ReportPage {
         let time = row.seconds.map { String(format: "%.2f s", $0) } ?? ""
         let size = row.bytes > 0 ? String(format: "%.2f MB", Double(row.bytes) / 1e6) : ""
         return "<tr class=\"\(escaped(row.status))\"><td>\(escaped(row.node))</td><td>\(escaped(row.type))</td><td>\(escaped(row.status))</td>"
-            + "<td class=\"number\">\(time)</td><td class=\"bar\">\(bar)</td><td class=\"number\">\(size)</td><td>\(escaped(row.note))</td></tr>"
+            + "<td class=\"number\">\(time)</td><td class=\"bar\">\(bar)</td><td class=\"number\">\(escaped(row.memory))</td><td class=\"number\">\(size)</td><td>\(escaped(row.note))</td></tr>"
     }
 
     private static func block(_ preview: Preview) -> String {

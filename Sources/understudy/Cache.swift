@@ -61,7 +61,7 @@ struct Cache: ParsableCommand {
 
         func run() throws {
             let store = try self.store.open()
-        let catalogue = try nodes.catalogue(store)
+            let catalogue = try nodes.catalogue(self.store)
             var check = GraphCheckOptions()
             check.checksFiles = false
             let graph = try self.graph.load(catalogue: catalogue, options: check)

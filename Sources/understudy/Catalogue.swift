@@ -13,7 +13,7 @@ struct NodeOptions: ParsableArguments {
     /// All node types: those compiled in, and external ones from `Nodes/` beside the working directory or the program, and `--nodes`.
     ///
     /// - Parameter store: Where environments of external nodes are made.
-    func catalogue(_ store: CacheStore) throws -> [NodeType: NodeDefinition] {
+    func catalogue(_ store: StoreOptions) throws -> [NodeType: NodeDefinition] {
         var result: [NodeType: NodeDefinition] = [:]
         for definition in NodeCatalog.definitions { result[definition.description.type] = definition }
         for node in try externalNodes(store) {
@@ -27,26 +27,64 @@ struct NodeOptions: ParsableArguments {
     }
 
     /// External nodes of the searched folders.
-    func externalNodes(_ store: CacheStore) throws -> [ExternalNode] {
-        let (nodes, problems) = ExternalNode.discover(in: searchFolders, store: store)
+    func externalNodes(_ store: StoreOptions) throws -> [ExternalNode] {
+        let (nodes, problems) = ExternalNode.discover(in: searchFolders, environments: store.environments)
         guard problems.isEmpty else { throw Failure.usage(problems.map { "error: \($0)" }.joined(separator: "\n")) }
         return nodes
     }
 
+    /// Digests of the source code of node types that are compiled in, where it lies beside the program and is what the program was
+    /// built from: the `Nodes/<Family>` folder of a type in module `<Family>Node`.
+    func sourceDigests(_ catalogue: [NodeType: NodeDefinition], of types: some Sequence<NodeType>) -> [NodeType: Digest] {
+        guard let nodes = Self.nodesFolder(in: Self.programFolders), let built = Self.modified(Self.program) else { return [:] }
+        var modules: [String: Digest?] = [:]
+        var result: [NodeType: Digest] = [:]
+        for type in Set(types) {
+            guard let module = catalogue[type]?.module, module.hasSuffix("Node") else { continue }
+            let known = modules[module]
+            let digest = known ?? Self.sourceDigest(of: "\(nodes)/\(module.dropLast(4))", builtAt: built)
+            modules[module] = .some(digest)
+            if let digest { result[type] = digest }
+        }
+        return result
+    }
+
+    /// Nil when a file is newer than the program, which then was not built from it.
+    private static func sourceDigest(of folder: String, builtAt built: Date) -> Digest? {
+        let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".swift") }.sorted()
+        var text = "understudy source 1\n"
+        for name in names {
+            let path = "\(folder)/\(name)"
+            guard let changed = modified(path), changed <= built, let digest = try? Digest.ofFile(path) else { return nil }
+            text += "\(name) \(digest)\n"
+        }
+        return names.isEmpty ? nil : Digest.of(text)
+    }
+
+    private static func modified(_ path: String) -> Date? {
+        (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+    }
+
+    // MARK: - Folders
+
     private var searchFolders: [String] {
-        var folders = nodeFolders
-        // The program stands in .build/<configuration>/ of a checkout, or beside its Nodes folder when installed.
-        let program = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
-        var places = [URL(filePath: FileManager.default.currentDirectoryPath)]
-        var place = program.deletingLastPathComponent()
-        for _ in 0..<5 {
-            places.append(place)
+        let here = FileManager.default.currentDirectoryPath
+        return nodeFolders + [Self.nodesFolder(in: [here] + Self.programFolders)].compactMap { $0 }
+    }
+
+    private static var program: String { URL(filePath: "/proc/self/exe").resolvingSymlinksInPath().path }
+
+    /// The program stands in .build/<configuration>/ of a checkout, or beside its Nodes folder when installed.
+    private static var programFolders: [String] {
+        var place = URL(filePath: program)
+        return (0..<5).map { _ in
             place = place.deletingLastPathComponent()
+            return place.path
         }
-        if let found = places.map({ $0.appending(path: "Nodes").path }).first(where: { FileManager.default.fileExists(atPath: $0) }) {
-            folders.append(found)
-        }
-        return folders
+    }
+
+    private static func nodesFolder(in places: [String]) -> String? {
+        places.map { "\($0)/Nodes" }.first { FileManager.default.fileExists(atPath: $0) }
     }
 }
 

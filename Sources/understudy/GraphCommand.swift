@@ -18,7 +18,7 @@ struct GraphCommand: ParsableCommand {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false
-        let graph = try options.load(catalogue: nodes.catalogue(store.open()), options: check)
+        let graph = try options.load(catalogue: nodes.catalogue(store), options: check)
         let text =
             switch format {
             case .dot: graph.dot()

@@ -15,7 +15,7 @@ struct Nodes: ParsableCommand {
 
         func run() throws {
             var table = TextTable()
-            for definition in try nodes.catalogue(store.open()).values.sorted(by: { $0.description.type < $1.description.type }) {
+            for definition in try nodes.catalogue(store).values.sorted(by: { $0.description.type < $1.description.type }) {
                 table.add(definition.description.type.name, definition.description.summary)
             }
             print(table.text)
@@ -29,7 +29,7 @@ struct Nodes: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            let catalogue = try nodes.catalogue(store.open())
+            let catalogue = try nodes.catalogue(store)
             guard let node = catalogue[NodeType(type)]?.description else {
                 let near = catalogue.keys.map(\.name).filter { $0.contains(type) || type.contains($0.split(separator: ".")[0]) }.sorted()
                 let hint = near.isEmpty ? "'understudy nodes' lists them" : "did you mean \(near.prefix(5).map { "'\($0)'" }.joined(separator: ", "))?"
@@ -56,7 +56,7 @@ struct Nodes: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            guard let node = try nodes.externalNodes(store.open()).first(where: { $0.manifest.description.type.name == type }) else {
+            guard let node = try nodes.externalNodes(store).first(where: { $0.manifest.description.type.name == type }) else {
                 throw Failure.usage("error: no external node type '\(type)'; 'understudy nodes' lists all types")
             }
             guard let environment = node.environment else { return print("'\(type)' needs no environment") }

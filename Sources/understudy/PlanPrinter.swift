@@ -13,8 +13,10 @@ struct PlanPrinter {
                 case .cached: terminal.dim("cached ")
                 case .willRun: terminal.bold("run    ")
                 case .depends: terminal.yellow("depends")
+                case .unneeded: terminal.dim("gone   ")
                 }
             var reason = entry.reasons.map(\.description).joined(separator: "; ")
+            if entry.status == .unneeded { reason += "; nothing that runs needs it" }
             if entry.sourceChanged {
                 reason += (reason.isEmpty ? "" : "; ") + "warning: the code of this node changed since, its version did not"
             }
@@ -22,8 +24,9 @@ struct PlanPrinter {
         }
         Swift.print(table.text)
         guard only == nil else { return }
-        let known = plan.entries.filter { $0.status != .cached }.compactMap(\.seconds).reduce(0, +)
+        let known = plan.entries.filter { [.willRun, .depends].contains($0.status) }.compactMap(\.seconds).reduce(0, +)
         var line = "\(plan.count(.cached)) cached, \(plan.count(.willRun)) will run, \(plan.count(.depends)) depend on what others make"
+        if plan.count(.unneeded) > 0 { line += ", \(plan.count(.unneeded)) no longer cached and not needed" }
         if known > 0 { line += "; about \(durationText(known)) by past timings" }
         Swift.print(line)
     }

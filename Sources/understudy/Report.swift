@@ -46,7 +46,7 @@ struct Report: ParsableCommand {
                 .init("took", run.ended.map { durationText($0.timeIntervalSince(run.started)) } ?? "not ended"),
                 .init("graph file", run.path),
             ],
-            graph: svg(of: run, entries: entries, store: store), rows: rows(entries), films: films, previews: previews)
+            graph: svg(of: run, entries: entries), rows: rows(entries), films: films, previews: previews)
         let folder = URL(filePath: out).deletingLastPathComponent().path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try Data(page.html.utf8).write(to: URL(filePath: out))
@@ -57,13 +57,13 @@ struct Report: ParsableCommand {
         entries.map { entry in
             ReportPage.Row(
                 node: entry.instance.description, type: entry.fingerprint.type, status: entry.status.rawValue,
-                seconds: entry.status == .skipped ? nil : entry.seconds, bytes: entry.outputs.values.reduce(0) { $0 + Int($1.bytes) },
+                seconds: entry.status == .skipped ? nil : entry.seconds, memory: memoryText(entry.memory), bytes: entry.outputs.values.reduce(0) { $0 + Int($1.bytes) },
                 note: entry.error ?? "")
         }
     }
 
     /// The graph as the file stands now, each node with how it fared; empty when the file no longer loads.
-    private func svg(of run: JournalRun, entries: [JournalEntry], store: CacheStore) -> String {
+    private func svg(of run: JournalRun, entries: [JournalEntry]) -> String {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false

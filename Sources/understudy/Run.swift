@@ -21,11 +21,11 @@ struct Run: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Prints errors only.") var quiet = false
 
     func run() throws {
-        let store = try self.store.open()
-        let catalogue = try nodes.catalogue(store)
+        let catalogue = try nodes.catalogue(self.store)
         let graph = try self.graph.load(catalogue: catalogue)
-        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+        let engine = UnderstudyEngine(store: try dryRun ? store.open() : store.make(), catalogue: catalogue)
         var options = try execution.runOptions(for: graph)
+        options.sourceDigests = nodes.sourceDigests(catalogue, of: graph.nodes.map(\.type))
         options.keepsGoing = keepGoing
         options.outputFolder = out
         if dryRun {
@@ -73,15 +73,15 @@ struct Plan: ParsableCommand {
 
     func run() throws {
         let store = try self.store.open()
-        let catalogue = try nodes.catalogue(store)
+        let catalogue = try nodes.catalogue(self.store)
         let graph = try self.graph.load(catalogue: catalogue)
         let engine = UnderstudyEngine(store: store, catalogue: catalogue)
-        let plan = try engine.plan(graph, options: try execution.runOptions(for: graph))
+        var options = try execution.runOptions(for: graph)
+        options.sourceDigests = nodes.sourceDigests(catalogue, of: graph.nodes.map(\.type))
+        let plan = try engine.plan(graph, options: options)
         if let why, graph.node(why) == nil { throw Failure.usage("error: graph '\(graph.name)' has no node '\(why)'") }
         if json {
-            let encoder = JSONEncoder()
-            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-            print(String(decoding: try encoder.encode(plan), as: UTF8.self))
+            print(try jsonText(plan))
         } else {
             PlanPrinter(only: why).print(plan)
         }

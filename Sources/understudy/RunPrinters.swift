@@ -79,7 +79,7 @@ final class ProgressPrinter: RunPrinter {
                 }
             case .waiting(let instance):
                 write(&state, "\(instance): another process makes it; waiting")
-            case .finished(let instance, _, let cached, let seconds, let bytes):
+            case .finished(let instance, _, let cached, let seconds, _, let bytes):
                 state.running.removeAll { $0.instance == instance }
                 state.finished += 1
                 if !cached {

@@ -24,16 +24,25 @@ struct Runs: ParsableCommand {
 
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Shows what a run did, instance by instance.")
-        @Argument(help: "The run's number.") var number: Int64
+        @Argument(help: "The run's number; the latest if missing.") var number: Int64?
+        @Flag(help: "Prints everything known of each instance as JSON.") var json = false
         @OptionGroup var store: StoreOptions
 
         func run() throws {
             let journal = Journal(store: try store.open())
-            guard try journal.run(number) != nil else { throw Failure.usage("error: there is no run \(number); 'understudy runs' lists them") }
+            guard let run = try number.map({ try journal.run($0) }) ?? journal.runs(limit: 1).first else {
+                throw Failure.usage("error: there is no run\(number.map { " \($0)" } ?? ""); 'understudy runs' lists them")
+            }
+            let entries = try journal.entries(of: run.id)
+            if json { return print(try jsonText(entries)) }
             var table = TextTable()
-            for entry in try journal.entries(of: number) {
+            table.rightAligned = [2, 3]
+            table.add("node", "result", "time", "peak memory", "made")
+            for entry in entries {
                 let outputs = entry.outputs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.digest.short) \(byteText(Int($0.value.bytes)))" }
-                table.add(entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", entry.error ?? outputs.joined(separator: ", "))
+                table.add(
+                    entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", memoryText(entry.memory),
+                    entry.error ?? outputs.joined(separator: ", "))
             }
             print(table.text)
         }

@@ -11,7 +11,7 @@ struct Schema: ParsableCommand {
     @Option(name: .shortAndLong, help: "File to write; standard output if missing.") var out: String?
 
     func run() throws {
-        let text = GraphSchema.json(catalogue: try nodes.catalogue(store.open()).mapValues(\.description))
+        let text = GraphSchema.json(catalogue: try nodes.catalogue(store).mapValues(\.description))
         if let out {
             try Data(text.utf8).write(to: URL(filePath: out))
         } else {

@@ -6,9 +6,20 @@ struct StoreOptions: ParsableArguments {
     @Option(name: .customLong("cache"), help: ArgumentHelp("The cache folder; else UNDERSTUDY_CACHE, else .understudy here.", valueName: "folder"), completion: .directory)
     var cache: String?
 
-    func open() throws -> CacheStore {
+    private var root: String { CacheStore.defaultRoot(option: cache) }
+
+    /// Where environments of external nodes are made.
+    var environments: String { CacheStore.environments(root: root) }
+
+    /// Opens the cache to look things up; where there is none, none is made.
+    func open() throws -> CacheStore { try usable { try CacheStore(reading: root) } }
+
+    /// Opens the cache to put things in, making it if there is none.
+    func make() throws -> CacheStore { try usable { try CacheStore(root: root) } }
+
+    private func usable(_ open: () throws -> CacheStore) throws -> CacheStore {
         do {
-            return try CacheStore(root: CacheStore.defaultRoot(option: cache))
+            return try open()
         } catch let error as StoreError {
             throw Failure.usage("error: \(error)")
         }

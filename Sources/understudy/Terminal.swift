@@ -1,3 +1,4 @@
+import Engine
 import Foundation
 
 /// What the output goes to.
@@ -66,4 +67,17 @@ func byteText(_ bytes: Int) -> String {
         value /= 1000
     }
     return String(format: "%.1f TB", value)
+}
+
+/// `120 MB`; `≤ 120 MB` when other nodes ran beside it in the same process.
+func memoryText(_ peak: PeakMemory?) -> String {
+    peak.map { ($0.isShared ? "≤ " : "") + byteText(Int($0.bytes)) } ?? ""
+}
+
+/// A value as JSON for people and programs.
+func jsonText(_ value: some Encodable) throws -> String {
+    let encoder = JSONEncoder()
+    encoder.dateEncodingStrategy = .iso8601
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    return String(decoding: try encoder.encode(value), as: UTF8.self)
 }

@@ -14,7 +14,7 @@ struct Validate: ParsableCommand {
         var check = GraphCheckOptions()
         check.checksFiles = !ignoreFiles
         check.requiresInputs = !ignoreFiles
-        let graph = try options.load(catalogue: nodes.catalogue(store.open()), options: check)
+        let graph = try options.load(catalogue: nodes.catalogue(store), options: check)
         print("\(options.graph): \(graph.nodes.count) nodes, \(graph.inputs.count) inputs, \(graph.outputs.count) outputs; no errors")
     }
 }

@@ -62,7 +62,7 @@ import Testing
 
     private func engine(_ shop: Workshop) throws -> (UnderstudyEngine, Workshop) {
         let store = try CacheStore(root: shop.storePath)
-        let (nodes, problems) = ExternalNode.discover(in: ["\(shop.folder)/nodes"], store: store)
+        let (nodes, problems) = ExternalNode.discover(in: ["\(shop.folder)/nodes"], environments: CacheStore.environments(root: store.root))
         #expect(problems.isEmpty)
         var catalogue = testCatalogue
         for node in nodes { catalogue[node.manifest.description.type] = node.definition }
@@ -80,6 +80,10 @@ import Testing
         }
         #expect(summary.status == .done, "\(summary.failures)")
         #expect(lines.withLock { $0 } == ["doubling 21"])
+        let entries = try engine.journal.entries(of: summary.run)
+        // A Python interpreter takes some megabytes; that it is not this process is seen by the sharing.
+        let memory = try #require(entries.first { $0.instance.node == "two" }?.memory)
+        #expect(memory.bytes > 2 << 20 && !memory.isShared)
         #expect(try Table(artifact: try #require(try engine.artifacts(of: RunTarget(node: "two"), in: view.graph(text)).first).artifact).number == 42)
         // Garbage is taken as log; an edit of the program makes its outputs anew.
         #expect(try engine.run(try view.graph(text, set: ["two.with.mode=garbage"])).status == .done)

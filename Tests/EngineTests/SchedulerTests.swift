@@ -83,6 +83,23 @@ import Testing
         #expect(drive(&scheduler, requests: requests).started == [1, 2, 0])
     }
 
+    @Test func postponedTasksAreResolvedAgain() {
+        var scheduler = Scheduler(threads: 1, memory: 0, keepsGoing: true)
+        let task = scheduler.add()
+        #expect(scheduler.nextActions() == [.resolve(task)])
+        let maker = scheduler.add()
+        scheduler.postponed(task, until: [maker])
+        #expect(scheduler.nextActions() == [.resolve(maker)])
+        scheduler.resolved(maker)
+        #expect(scheduler.nextActions() == [.resolve(task)])
+        let failing = scheduler.add()
+        scheduler.postponed(task, until: [failing])
+        #expect(scheduler.nextActions() == [.resolve(failing)])
+        scheduler.failed(failing)
+        #expect(scheduler.nextActions() == [.skip(task, because: failing)])
+        #expect(scheduler.isFinished)
+    }
+
     @Test func dependenciesAddedLaterCount() {
         var scheduler = Scheduler(threads: 1, memory: 0)
         let gate = scheduler.add()

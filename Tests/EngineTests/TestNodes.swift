@@ -110,6 +110,20 @@ struct Total: Node {
     func run(in context: NodeContext) throws { try $out.set(Tests.number(values.reduce(0) { $0 + $1.number })) }
 }
 
+/// Makes 1, 2, 3, …, and one more number.
+struct Count: Node {
+    static let type: NodeType = "t.count"
+    static let version = 1
+    static let summary = "Numbers."
+    @Parameter("How many.") var count = 3
+    @Parameter("The last one.") var last = 10.0
+    @Output("Them.") var numbers: [Table]
+    init() {}
+    func run(in context: NodeContext) throws {
+        try $numbers.set((1...count).map { Tests.number($0 < count ? Double($0) : last) })
+    }
+}
+
 struct Fails: Node {
     static let type: NodeType = "t.fail"
     static let version = 1
@@ -150,6 +164,21 @@ struct Slow: Node {
     }
 }
 
+/// Holds memory for a moment.
+struct Hold: Node {
+    static let type: NodeType = "t.hold"
+    static let version = 1
+    static let summary = "Holds memory."
+    @Input("Waits for it.") var a: Table
+    @Parameter("How much.") var megabytes = 1
+    @Output("How much it was.") var out: Table
+    init() {}
+    func run(in context: NodeContext) throws {
+        let bytes = [UInt8](repeating: 1, count: megabytes << 20)
+        try $out.set(Tests.number(Double(bytes.count)))
+    }
+}
+
 final class Counter: Sendable {
     private let lock = NSLock()
     nonisolated(unsafe) private var count = 0  // guarded by `lock`
@@ -160,7 +189,8 @@ final class Counter: Sendable {
 let testCatalogue: [NodeType: NodeDefinition] = {
     let all: [NodeDefinition] = [
         .init(Constant.self), .init(Add.self), .init(Sign.self), .init(ReadMotion.self), .init(SplitMotion.self),
-        .init(Step.self), .init(Total.self), .init(Fails.self), .init(Slow.self),
+        .init(Step.self), .init(Total.self), .init(Fails.self), .init(Slow.self), .init(Hold.self),
+        .init(Count.self),
     ]
     return Dictionary(uniqueKeysWithValues: all.map { ($0.description.type, $0) })
 }()

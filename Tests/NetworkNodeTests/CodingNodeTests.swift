@@ -106,4 +106,38 @@ struct CodingNodeTests {
             [still, still, raised, still], confidence: seen, threshold: 0.5, hips: (23, 24), count: 2)
         #expect(Set(chosen) == [0, 2])
     }
+
+    @Test("pseudo-references: the half body comes from the frame that shows the whole one")
+    func halfBody() throws {
+        // A person of 160 pixels in a picture of 100 × 200, measured at half that size; in frame 0 the feet are cut off.
+        let video = try models.video(frames: 3, width: 100, height: 200)
+        var joints = [SIMD2<Float>](repeating: .init(25, 40), count: PoseTrack.jointCount)
+        let places: [(Int, Float, Float)] = [
+            (0, 25, 18), (7, 27, 17), (8, 23, 17), (11, 30, 28), (12, 20, 28), (13, 33, 40), (14, 17, 40), (15, 34, 50),
+            (16, 16, 50), (23, 28, 52), (24, 22, 52), (25, 28, 72), (26, 22, 72), (27, 28, 90), (28, 22, 90),
+        ]
+        for (joint, x, y) in places { joints[joint] = .init(x, y) }
+        var confidence = [Float](repeating: 1, count: 3 * PoseTrack.jointCount)
+        confidence[27] = 0
+        confidence[PoseTrack.jointCount + 15] = 0.6
+        let pose = PoseTrack(
+            timeline: try Video(artifact: video).timeline, width: 50, height: 100,
+            keypoints: (0..<3).flatMap { _ in joints.flatMap { [$0.x, $0.y] } },
+            positions: [Float](repeating: 0, count: 9 * PoseTrack.jointCount), confidence: confidence)
+        #expect(HalfBody.frame(pose, threshold: 0.5) == 2)
+        let box = HalfBody.box(pose, frame: 2, threshold: 0.5, picture: (100, 200), aspect: 1)
+        // From above the nose to just below the hips, both wrists inside, square.
+        #expect(box.y <= 26 && (104...120).contains(box.y + box.height))
+        #expect(box.x <= 30 && box.x + box.width >= 70 && abs(box.width - box.height) <= 1)
+        let outputs = try bench.run(
+            ReferenceSelect.self, inputs: ["video": video, "pose": bench.artifact(pose)],
+            parameters: ["by": .string("pose"), "count": .integer(1), "halfBody": .bool(true), "size": .string("32x32")])
+        let (frames, table): (Video, Table) = (try outputs["frames"], try outputs["table"])
+        #expect(frames.count == 2 && frames.width == 32 && table.labels == ["mean pose", "half body"])
+        // The first is padded at the sides, the half body fills the canvas.
+        #expect(frames.frame(0)[..<3].allSatisfy { $0 == 0 } && frames.frame(1)[..<3].contains { $0 > 0 })
+        #expect(throws: NodeError.self) {
+            _ = try bench.run(ReferenceSelect.self, inputs: ["video": video], parameters: ["halfBody": .bool(true)])
+        }
+    }
 }

@@ -69,8 +69,7 @@ public final class UnderstudyEngine: Sendable {
                 try !journal.lastOutputs(graph: graph.name, instance: next).isEmpty
             { instances.append(next) }
         }
-        let ports = (graph.node(target.node)?.description.outputs ?? []).map(\.name)
-            .filter { target.port == nil || $0 == target.port }
+        let ports = (graph.node(target.node)?.description.outputs ?? []).filter { target.port == nil || $0.name == target.port }
         var result: [(instance: InstanceID, port: String, artifact: Artifact, isCurrent: Bool)] = []
         for instance in instances {
             let entry = plan.entries.first { $0.instance == instance }
@@ -78,7 +77,7 @@ public final class UnderstudyEngine: Sendable {
             let outputs = isCurrent
                 ? (entry?.outputs ?? [:]).mapValues(store.artifact)
                 : try journal.lastOutputs(graph: graph.name, instance: instance)
-            for port in ports { if let artifact = outputs[port] { result.append((instance, port, artifact, isCurrent)) } }
+            for (port, artifact) in ports.flatMap({ outputs.values(of: $0) }) { result.append((instance, port, artifact, isCurrent)) }
         }
         return result
     }

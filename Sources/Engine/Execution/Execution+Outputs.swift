@@ -14,12 +14,15 @@ extension Execution {
             guard let node = graph.node(output.node) else { continue }
             let instances = state.instances(of: node)
             for instance in instances {
-                guard let artifact = state.results[instance]?[output.port] else { continue }
-                let suffix = (artifact.path as NSString).pathExtension
+                guard let port = node.description.output(output.port) else { continue }
                 let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
-                let target = "\(folder)/\(output.name)\(number).\(suffix)"
-                copies.append((artifact, target))
-                paths[output.name, default: []].append(target)
+                for (index, made) in (state.results[instance] ?? [:]).values(of: port).enumerated() {
+                    let suffix = (made.value.path as NSString).pathExtension
+                    let place = port.type.element == nil ? "" : String(format: "-%03d", index)
+                    let target = "\(folder)/\(output.name)\(number)\(place).\(suffix)"
+                    copies.append((made.value, target))
+                    paths[output.name, default: []].append(target)
+                }
             }
         }
         guard !copies.isEmpty else { return [:] }

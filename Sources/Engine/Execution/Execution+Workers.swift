@@ -100,15 +100,23 @@ extension Execution {
             },
             isCancelled: { cancellation.isCancelled })
         let sink = OutputSink(folder: folder)
-        try NodeRun.$current.withValue(NodeRun(cancellation: cancellation, log: log, checkpoint: checkpoints.path)) {
-            try definition.run(
-                NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+        let span = MemoryMeter.shared.begin()
+        let run = NodeRun(
+            cancellation: cancellation, log: log, checkpoint: checkpoints.path,
+            isProgram: { MemoryMeter.shared.follow($0, for: span) })
+        let result = Result {
+            try NodeRun.$current.withValue(run) {
+                try definition.run(
+                    NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+            }
         }
+        let memory = MemoryMeter.shared.end(span)
+        try result.get()
         try checkOutputs(sink.results, of: definition.description)
         try checkInputsUnchanged(target.node, inputStates)
         let record = try store.commit(
             key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(),
-            source: item.fingerprint?.source,
+            memory: memory, source: item.fingerprint?.source,
             files: sink.results.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest) })
         checkpoints.remove()
         return .done(record, cached: false)
@@ -116,10 +124,11 @@ extension Execution {
 
     private func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
         for (name, file) in written {
-            guard let port = description.output(name) else {
+            let owner = String(name.prefix { $0 != "[" })
+            guard let port = description.output(owner) else {
                 throw NodeError("node type '\(description.type)' wrote an output '\(name)' that it does not declare")
             }
-            guard file.type == port.type else {
+            guard file.type == (owner == name ? port.type : port.type.element) else {
                 throw NodeError("output '\(name)' is a '\(file.type)', '\(port.type)' declared")
             }
         }
@@ -150,18 +159,26 @@ extension Execution {
         for other in waiting.removeValue(forKey: item.key) ?? [] { scheduler.retry(other) }
         switch job {
         case .gate, .join: break
-        case .slice(let slice, _): state.slices[slice] = record.outputs["value"].map(store.artifact)
+        case .slice(let slice, _):
+            state.slices[slice] = record.outputs["value"].map(store.artifact)
+            state.absent.remove(.slice(slice))
         case .segment(let instance): state.items[instance] = record.outputs["value"].map(store.artifact)
-        case .instance(let node, let instance):
+        case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
-            if isCached { cached.append(instance) } else { ran.append(instance) }
-            if !isCached { nodeSeconds += record.seconds }
-            emitter.send(
-                .finished(
-                    instance, type: node.type.name, cached: isCached, seconds: record.seconds,
-                    bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
-            note(instance, item, isCached ? .cached : .ran, outputs: record.outputs, seconds: record.seconds)
+            state.absent.remove(.instance(instance))
+            noteFinished(instance, item, record, cached: isCached)
         }
+    }
+
+    /// Writes down that an instance's outputs are known.
+    func noteFinished(_ instance: InstanceID, _ item: Work, _ record: ActionRecord, cached isCached: Bool) {
+        if isCached { cached.append(instance) } else { ran.append(instance) }
+        if !isCached { nodeSeconds += record.seconds }
+        emitter.send(
+            .finished(
+                instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,
+                bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
+        note(instance, item, isCached ? .cached : .ran, record)
     }
 
     func fail(_ task: Scheduler.Task, with error: any Error) {
@@ -186,7 +203,7 @@ extension Execution {
             emitter.send(.failed(failure))
         }
         if let item, item.fingerprint != nil {
-            note(instance, item, isStopped ? .cancelled : .failed, outputs: [:], seconds: nil, error: Self.message(of: error))
+            note(instance, item, isStopped ? .cancelled : .failed, error: Self.message(of: error))
         }
         if isStopped { scheduler.stop() }
         scheduler.failed(task)
@@ -204,14 +221,13 @@ extension Execution {
     }
 
     private func note(
-        _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, outputs: [String: ActionRecord.Output],
-        seconds: Double?, error: String? = nil
+        _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, _ record: ActionRecord? = nil, error: String? = nil
     ) {
         guard let print = item.fingerprint else { return }
         unwritten.append(
             JournalEntry(
-                instance: instance, status: status, key: item.key, fingerprint: print, outputs: outputs,
-                seconds: seconds, error: error))
+                instance: instance, status: status, key: item.key, fingerprint: print, outputs: record?.outputs ?? [:],
+                seconds: record?.seconds, memory: record?.memory, error: error))
     }
 
     private static func message(of error: any Error) -> String {

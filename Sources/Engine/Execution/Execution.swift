@@ -37,6 +37,9 @@ final class Execution: @unchecked Sendable {
     private var instanceTasks: [InstanceID: Scheduler.Task] = [:]
     private var sliceTasks: [GraphState.Slice: Scheduler.Task] = [:]
     private var segmentTasks: [InstanceID: Scheduler.Task] = [:]
+    /// Tasks that make again what has left the store.
+    var demands: [GraphState.Source: Scheduler.Task] = [:]
+    var absent: [InstanceID: Absent] = [:]
     private var priorities: [String: Double] = [:]
     private var total = 0
     /// Started or resolving work of a task, once its key is known.
@@ -100,6 +103,7 @@ final class Execution: @unchecked Sendable {
 
     private func conclude() throws -> RunSummary {
         let status: RunStatus = wasCancelled ? .cancelled : failures.isEmpty && storeFailure == nil ? .done : .failed
+        concludeAbsent()
         try engine.journal.write(unwritten, run: runID, end: status)
         if let storeFailure { throw storeFailure }
         let outputs = status == .done ? try export() : [:]
@@ -167,7 +171,7 @@ final class Execution: @unchecked Sendable {
         emitter.send(.total(instances: total))
     }
 
-    private func add(_ job: Job, after dependencies: [Scheduler.Task], priority: Double = 1e6) -> Scheduler.Task {
+    func add(_ job: Job, after dependencies: [Scheduler.Task], priority: Double = 1e6) -> Scheduler.Task {
         let task = scheduler.add(after: dependencies, priority: priority)
         jobs[task] = job
         return task
@@ -237,6 +241,10 @@ final class Execution: @unchecked Sendable {
 
     /// The list of `each` is there: its instances become tasks.
     private func open(_ node: GraphNode, _ task: Scheduler.Task) throws {
+        if let each = node.each, each.over == .segments {
+            let needed = demand([.instance(InstanceID(node: each.node))], for: InstanceID(node: node.id))
+            guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
+        }
         guard try state.expand(node), let join = nodeTasks[node.id] else {
             throw NodeError("the list that '\(node.id)' repeats over was not made")
         }
@@ -270,9 +278,15 @@ final class Execution: @unchecked Sendable {
                 scheduler.resolved(task)
                 return
             }
+            if case .gone(let record, _) = found, !isNeeded(instance) {
+                settle(instance, Work(key: key, fingerprint: print), record)
+                return scheduler.resolved(task)
+            }
             let last = try Journal.last(graph: graph.name, instance: instance, reader.db)
             reasons = RunReason.all(found, key: key, now: print, last: last)
         }
+        let needed = demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance)
+        guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
         var item = Work(key: key, fingerprint: print)
         item.reasons = reasons
         item.isForced = isForced
@@ -294,7 +308,18 @@ final class Execution: @unchecked Sendable {
         guard let source = state.results[InstanceID(node: slice.node)]?[slice.port] else {
             throw NodeError("'\(slice.node).\(slice.port)' was not made")
         }
-        try resolveCut(task, key: ActionKey(sliceOf: source, frames: slice.frames).digest, memory: cutMemory(source), reader) { path in
+        let key = ActionKey(sliceOf: source, frames: slice.frames).digest
+        switch try reader.lookup(key) {
+        case .hit: break
+        case .gone(let record, _) where demands[.slice(slice)] == nil:
+            state.slices[slice] = record.outputs["value"].map(store.artifact)
+            state.absent.insert(.slice(slice))
+            return scheduler.resolved(task)
+        case .gone, .miss:
+            let needed = demand([.instance(InstanceID(node: slice.node))], for: instance)
+            guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
+        }
+        try resolveCut(task, key: key, memory: cutMemory(source), reader) { path in
             do {
                 return (source.type, try ValueCatalog.slice(source, frames: slice.frames, to: path, sync: true))
             } catch {

@@ -65,6 +65,8 @@ struct NodeRun: Sendable {
     let cancellation: Cancellation
     let log: NodeLog
     let checkpoint: String
+    /// To be told which process does the work.
+    let isProgram: @Sendable (pid_t) -> Void
 
     @TaskLocal static var current: NodeRun?
 }

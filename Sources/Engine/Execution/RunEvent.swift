@@ -10,8 +10,8 @@ public enum RunEvent: Sendable, Codable {
     case log(InstanceID, line: String)
     /// Another process makes it at the moment.
     case waiting(InstanceID)
-    /// `seconds`: what it took now, or when it was made. `bytes`: of all outputs.
-    case finished(InstanceID, type: String, cached: Bool, seconds: Double, bytes: Int64)
+    /// `seconds`, `memory`: what it took now, or when it was made. `bytes`: of all outputs.
+    case finished(InstanceID, type: String, cached: Bool, seconds: Double, memory: PeakMemory?, bytes: Int64)
     case failed(InstanceFailure)
     /// It did not run because another one failed (`because`) or the run was stopped.
     case skipped(InstanceID, because: InstanceID?)

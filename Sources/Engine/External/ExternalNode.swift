@@ -5,16 +5,17 @@ import NodeKit
 public struct ExternalNode: Sendable {
     public let manifest: ExternalManifest
     public let codeDigest: Digest
-    private let store: CacheStore
+    private let environments: String
 
-    public init(manifest: ExternalManifest, store: CacheStore) throws {
+    /// - Parameter environments: The folder in which its environment is made; see ``CacheStore/environments(root:)``.
+    public init(manifest: ExternalManifest, environments: String) throws {
         self.manifest = manifest
-        self.store = store
+        self.environments = environments
         codeDigest = try manifest.codeDigest()
     }
 
     /// Its environment; nil when it needs none.
-    public var environment: PythonEnvironment? { manifest.python.map { PythonEnvironment($0, store: store) } }
+    public var environment: PythonEnvironment? { manifest.python.map { PythonEnvironment($0, folder: environments) } }
 
     /// What the engine runs.
     public var definition: NodeDefinition {
@@ -24,7 +25,7 @@ public struct ExternalNode: Sendable {
     /// All external nodes in folders of node folders: `FOLDER/node.yaml` and `FOLDER/*/node.yaml`, two levels deep.
     ///
     /// - Returns: The nodes, and what was wrong with manifests that do not read; those are left out.
-    public static func discover(in folders: [String], store: CacheStore) -> (nodes: [ExternalNode], problems: [String]) {
+    public static func discover(in folders: [String], environments: String) -> (nodes: [ExternalNode], problems: [String]) {
         var nodes: [ExternalNode] = []
         var problems: [String] = []
         var seen: Set<String> = []
@@ -33,7 +34,7 @@ public struct ExternalNode: Sendable {
             if FileManager.default.fileExists(atPath: path) {
                 guard seen.insert(URL(fileURLWithPath: path).resolvingSymlinksInPath().path).inserted else { return }
                 do {
-                    let node = try ExternalNode(manifest: ExternalManifest(file: path), store: store)
+                    let node = try ExternalNode(manifest: ExternalManifest(file: path), environments: environments)
                     if let other = nodes.first(where: { $0.manifest.description.type == node.manifest.description.type }) {
                         problems.append("\(path): node type '\(node.manifest.description.type)' is already in \(other.manifest.folder)")
                     } else {
@@ -84,6 +85,7 @@ public struct ExternalNode: Sendable {
         let ending = try ExternalProgram.run(
             command() + [URL(fileURLWithPath: request).standardizedFileURL.path], folder: manifest.folder,
             environment: variables, cancellation: cancellation, timeout: manifest.timeout,
+            started: { run?.isProgram($0) },
             output: { line in
                 switch ExternalMessage(line) {
                 case .progress(let done, let total, let unit): context.progress(done, of: total, unit)

@@ -4,16 +4,18 @@ import Foundation
 /// Runs a program to its end, handing on what it says.
 enum ExternalProgram {
     /// - Parameters:
+    ///   - started: Gets the program's process.
     ///   - output: Gets each line of standard output, one at a time; `errors` those of standard error. The two may be called at once.
     ///   - timeout: In seconds.
     /// - Returns: How it ended; by a signal when it was cancelled or too slow.
     /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled.
     static func run(
         _ command: [String], folder: String, environment: [String: String], cancellation: Cancellation, timeout: Double?,
-        output: @escaping @Sendable (String) -> Void, errors: @escaping @Sendable (String) -> Void
+        started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void, errors: @escaping @Sendable (String) -> Void
     ) throws -> ProcessGroup.Ending {
         if cancellation.isCancelled { throw CancellationError() }
         let process = try ProcessGroup(command, folder: folder, environment: environment)
+        started(process.pid)
         let token = cancellation.onCancel { process.terminate() }
         defer { cancellation.removeHandler(token) }
         let readers = DispatchGroup()

@@ -11,13 +11,14 @@ public struct PythonEnvironment: Sendable {
     public let folder: String
     private let lockFile: String
 
-    public init(_ python: ExternalManifest.Python, store: CacheStore) {
+    /// - Parameter environments: The folder that holds all environments; made when it is needed.
+    public init(_ python: ExternalManifest.Python, folder environments: String) {
         self.python = python
         let text = "understudy python 1\n\(python.version ?? "")\n"
             + (["no_deps"] + python.noDependencies + ["requirements"] + python.requirements).joined(separator: "\n")
         let name = String(Digest.of(text).hex.prefix(16))
-        folder = "\(store.environments)/\(name)"
-        lockFile = "\(store.environments)/lock"
+        folder = "\(environments)/\(name)"
+        lockFile = "\(environments)/lock"
     }
 
     /// The interpreter.
@@ -34,6 +35,12 @@ public struct PythonEnvironment: Sendable {
         cancellation: Cancellation = .init(), report: @escaping @Sendable (String) -> Void
     ) throws {
         if isComplete { return }
+        let environments = (folder as NSString).deletingLastPathComponent
+        do {
+            try FileManager.default.createDirectory(atPath: environments, withIntermediateDirectories: true)
+        } catch {
+            throw StoreError("cannot make the folder '\(environments)': \(error.localizedDescription); choose another cache with --cache")
+        }
         var lock: KeyLock?
         while true {
             lock = try KeyLock.tryLock((folder as NSString).lastPathComponent, file: lockFile)

@@ -27,6 +27,8 @@ public struct JournalEntry: Sendable, Hashable, Codable {
     public let outputs: [String: ActionRecord.Output]
     /// What it took: this time if it ran, else when it was made. Nil if it did not finish.
     public let seconds: Double?
+    /// How much memory it took then.
+    public let memory: PeakMemory?
     public let error: String?
 }
 
@@ -169,7 +171,7 @@ public struct Journal: Sendable {
             let statement = try db.cachedStatement(
                 sql: """
                     INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
-                    status, seconds, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    status, seconds, memory, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     """)
             for entry in entries {
                 let print = entry.fingerprint
@@ -177,7 +179,8 @@ public struct Journal: Sendable {
                     arguments: [
                         run, entry.instance.node, entry.instance.index ?? -1, print.type, print.version, entry.key?.hex,
                         JSON.text(print.parameters), JSON.text(print.inputs), JSON.text(entry.outputs),
-                        entry.status.rawValue, entry.seconds, print.policy, print.code?.hex, print.source?.hex, entry.error,
+                        entry.status.rawValue, entry.seconds, entry.memory.map(JSON.text), print.policy, print.code?.hex,
+                        print.source?.hex, entry.error,
                     ])
             }
             if let end {
@@ -200,6 +203,6 @@ public struct Journal: Sendable {
             instance: InstanceID(node: row["node"], index: index < 0 ? nil : index), status: status,
             key: (row["key"] as String?).flatMap(Digest.init(hex:)), fingerprint: print,
             outputs: JSON.decode([String: ActionRecord.Output].self, row["outputs"]) ?? [:], seconds: row["seconds"],
-            error: row["error"])
+            memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, error: row["error"])
     }
 }

@@ -6,6 +6,7 @@
 ///                         → queued → running → done
 ///                                            → failed
 ///                         → elsewhere → resolving       (another process computes it)
+///                         → blocked                     (something it needs has to be made first)
 ///     blocked, queued → skipped                         (something it needs failed; the run stopped)
 ///
 /// Running tasks never exceed the budget of threads and memory, save that a task that wants more than all there is
@@ -128,6 +129,20 @@ package struct Scheduler: Sendable {
         let priority = entries[task].priority
         let place = queue.firstIndex { entries[$0].priority < priority || (entries[$0].priority == priority && $0 > task) }
         queue.insert(task, at: place ?? queue.count)
+    }
+
+    /// A resolving task turned out to need more: it is resolved again when those are done.
+    package mutating func postponed(_ task: Task, until dependencies: [Task]) {
+        guard entries[task].state == .resolving else { return }
+        entries[task].state = .blocked
+        for dependency in dependencies { addDependency(of: task, on: dependency) }
+        if isStopped {
+            skip(task, because: nil)
+        } else if let cause = entries[task].cause {
+            skip(task, because: cause)
+        } else if entries[task].missing == 0 {
+            makeResolving(task)
+        }
     }
 
     /// A resolving task is being computed by somebody else; ``retry(_:)`` looks again.

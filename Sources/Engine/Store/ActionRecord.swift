@@ -18,6 +18,9 @@ public struct ActionRecord: Sendable, Hashable, Codable {
     public let version: Int
     /// How long it took, in seconds.
     public let seconds: Double
+    /// How much memory it took; nil where that was not measured.
+    public let memory: PeakMemory?
+    /// By port; the elements of a list as `port[0]`, `port[1]`, ….
     public let outputs: [String: Output]
     /// The digest of the node's source code when this was made, if it was known.
     public let source: Digest?
@@ -26,6 +29,20 @@ public struct ActionRecord: Sendable, Hashable, Codable {
     func isOutdated(by source: Digest?) -> Bool {
         guard let made = self.source, let source else { return false }
         return made != source
+    }
+}
+
+extension Dictionary where Key == String {
+    /// The elements of a list port, by their names.
+    func elements(of port: String) -> [(name: String, value: Value)] {
+        var result: [(name: String, value: Value)] = []
+        while case let name = "\(port)[\(result.count)]", let value = self[name] { result.append((name, value)) }
+        return result
+    }
+
+    /// What was made at a port, by name: one value, or the elements of a list.
+    func values(of port: NodeDescription.Port) -> [(name: String, value: Value)] {
+        port.type.element == nil ? self[port.name].map { [(port.name, $0)] } ?? [] : elements(of: port.name)
     }
 }
 

@@ -34,7 +34,7 @@ public struct VerificationReport: Sendable, Hashable, Codable {
     public let bytes: Int64
     /// Paths of artifacts whose bytes are not what their name says; they were removed.
     public let damaged: [String]
-    /// Paths of artifacts that are gone; what made them was forgotten.
+    /// Paths of artifacts that are gone; they are made again when they are needed.
     public let missing: [String]
     /// Files that no row names, left by an interrupted commit; they were removed.
     public let orphans: [String]
@@ -123,6 +123,7 @@ extension CacheStore {
                 protected += 1
             }
         }
+        try forgetActions(madeBefore: Date().addingTimeInterval(-180 * 86_400))
         removeOld("checkpoints", days: 14)
         removeOld("logs", days: 60)
         return CollectionReport(removed: removed, freedBytes: freed, keptBytes: total, protected: protected)

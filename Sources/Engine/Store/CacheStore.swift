@@ -23,7 +23,7 @@ public final class CacheStore: Sendable {
     /// - Throws: ``StoreError`` when the folder cannot be made or written.
     public init(root: String) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
-        for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs", "environments"] {
+        for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs"] {
             do {
                 try FileManager.default.createDirectory(
                     atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
@@ -48,6 +48,24 @@ public final class CacheStore: Sendable {
         }
         if isNew { try rebuildIndex() }
         removeAbandoned()
+    }
+
+    /// Opens a store for questions: one that is not there counts as empty, and is not made.
+    ///
+    /// - Throws: ``StoreError`` when there is one and it cannot be read.
+    public convenience init(reading root: String) throws {
+        if FileManager.default.fileExists(atPath: "\(root)/objects") {
+            try self.init(root: root)
+        } else {
+            try self.init(emptyAt: root)
+        }
+    }
+
+    /// A store without a folder: its index is in memory.
+    private init(emptyAt root: String) throws {
+        self.root = URL(fileURLWithPath: root).standardizedFileURL.path
+        database = try DatabaseQueue()
+        try StoreSchema.migrator.migrate(database)
     }
 
     private static func openIndex(_ path: String) throws -> DatabaseQueue {
@@ -78,8 +96,10 @@ public final class CacheStore: Sendable {
         Artifact(type: PortType(output.type), path: path(of: output.digest, suffix: output.suffix), digest: output.digest)
     }
 
-    /// Where a Python environment's folders are.
-    var environments: String { "\(root)/environments" }
+    /// Where the Python environments of external nodes are.
+    public static func environments(root: String) -> String {
+        URL(fileURLWithPath: root).standardizedFileURL.path + "/environments"
+    }
 
     private func recordPath(_ key: Digest) -> String { "\(root)/actions/\(key.hex.prefix(2))/\(key.hex).json" }
 
@@ -119,7 +139,8 @@ public final class CacheStore: Sendable {
     ///
     /// - Parameter files: Finished and synced files by output port.
     func commit(
-        key: Digest, node: String, version: Int, seconds: Double, source: Digest? = nil, files: [String: NewFile]
+        key: Digest, node: String, version: Int, seconds: Double, memory: PeakMemory? = nil, source: Digest? = nil,
+        files: [String: NewFile]
     ) throws -> ActionRecord {
         try database.write { db in
             var outputs: [String: ActionRecord.Output] = [:]
@@ -151,7 +172,8 @@ public final class CacheStore: Sendable {
                 ).execute(arguments: [file.digest.hex, suffix, state.size, state.modified, state.inode, now, now])
                 outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: state.size)
             }
-            let record = ActionRecord(key: key, node: node, version: version, seconds: seconds, outputs: outputs, source: source)
+            let record = ActionRecord(
+                key: key, node: node, version: version, seconds: seconds, memory: memory, outputs: outputs, source: source)
             try insert(record, created: now, db)
             try writeRecord(record)
             return record
@@ -161,9 +183,15 @@ public final class CacheStore: Sendable {
     private func insert(_ record: ActionRecord, created: Double, _ db: Database) throws {
         let outputs = String(decoding: try JSON.encoder.encode(record.outputs), as: UTF8.self)
         try db.cachedStatement(
-            sql: "INSERT OR REPLACE INTO actions (key, node, version, seconds, outputs, created, source) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            sql: """
+                INSERT OR REPLACE INTO actions (key, node, version, seconds, memory, outputs, created, source)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                """
         ).execute(
-            arguments: [record.key.hex, record.node, record.version, record.seconds, outputs, created, record.source?.hex])
+            arguments: [
+                record.key.hex, record.node, record.version, record.seconds, record.memory.map(JSON.text), outputs, created,
+                record.source?.hex,
+            ])
         try db.cachedStatement(sql: "DELETE FROM products WHERE key = ?").execute(arguments: [record.key.hex])
         for output in record.outputs.values {
             try db.cachedStatement(sql: "INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)")
@@ -198,12 +226,10 @@ public final class CacheStore: Sendable {
                 for name in (try? files.contentsOfDirectory(atPath: "\(root)/actions/\(prefix)")) ?? [] {
                     guard let data = files.contents(atPath: "\(root)/actions/\(prefix)/\(name)"),
                         let record = try? JSONDecoder().decode(ActionRecord.self, from: data),
-                        name == "\(record.key.hex).json",
-                        record.outputs.values.allSatisfy({
-                            !$0.suffix.contains("/") && files.fileExists(atPath: path(of: $0.digest, suffix: $0.suffix))
-                        })
+                        name == "\(record.key.hex).json", record.outputs.values.allSatisfy({ !$0.suffix.contains("/") })
                     else { continue }
-                    for output in record.outputs.values {
+                    for output in record.outputs.values
+                    where files.fileExists(atPath: path(of: output.digest, suffix: output.suffix)) {
                         try db.execute(
                             sql: """
                                 INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
@@ -217,17 +243,30 @@ public final class CacheStore: Sendable {
         }
     }
 
-    /// Removes the row and file of an object, and every action that needs it. Inside a write transaction.
+    /// Removes the row and file of an object. Inside a write transaction.
+    ///
+    /// What made it is still known, so that results that were made from it can be found without it.
     func remove(digest: String, suffix: String, _ db: Database) throws {
-        let keys = try String.fetchAll(
-            db, sql: "SELECT key FROM products WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
-        for key in keys {
-            try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
-            try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
-            if let key = Digest(hex: key) { unlink(recordPath(key)) }
-        }
         try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
         if let digest = Digest(hex: digest) { unlink(path(of: digest, suffix: suffix)) }
+    }
+
+    /// Forgets actions of which nothing is left.
+    func forgetActions(madeBefore date: Date) throws {
+        try database.write { db in
+            let keys = try String.fetchAll(
+                db,
+                sql: """
+                    SELECT key FROM actions WHERE created < ? AND NOT EXISTS (SELECT 1 FROM products p
+                    JOIN objects o ON o.digest = p.digest AND o.suffix = p.suffix WHERE p.key = actions.key)
+                    """,
+                arguments: [date.timeIntervalSince1970])
+            for key in keys {
+                try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
+                try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
+                if let key = Digest(hex: key) { unlink(recordPath(key)) }
+            }
+        }
     }
 }
 

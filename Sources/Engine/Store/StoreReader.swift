@@ -8,8 +8,8 @@ final class StoreReader {
     enum Lookup {
         case hit(ActionRecord)
         case miss
-        /// There was a result, but a file of it is gone or not what it was.
-        case unusable(RunReason)
+        /// There was a result, and its digests are known, but a file of it was evicted, is gone or not what it was.
+        case gone(ActionRecord, RunReason)
     }
 
     /// What to write once the transaction is over.
@@ -32,25 +32,34 @@ final class StoreReader {
     /// Looks an action up and checks that its files are there and what they were.
     func lookup(_ key: Digest) throws -> Lookup {
         guard let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT node, version, seconds, outputs, source FROM actions WHERE key = ?"),
+            db.cachedStatement(sql: "SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?"),
             arguments: [key.hex])
         else { return .miss }
         guard let text = row["outputs"] as String?,
             let outputs = JSON.decode([String: ActionRecord.Output].self, text)
         else { return .miss }
+        let record = ActionRecord(
+            key: key, node: row["node"], version: row["version"], seconds: row["seconds"],
+            memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, outputs: outputs,
+            source: (row["source"] as String?).flatMap(Digest.init(hex:)))
         for output in outputs.values {
-            guard try isIntact(output.digest, suffix: output.suffix) else {
-                notes.damaged.insert([output.digest.hex, output.suffix])
-                let path = store.path(of: output.digest, suffix: output.suffix)
-                let isThere = FileState(path: path) != nil
-                return .unusable(isThere ? .artifactDamaged(path: path) : .artifactMissing(path: path))
-            }
+            if let reason = try reasonGone(output) { return .gone(record, reason) }
         }
         for output in outputs.values { notes.used.insert([output.digest.hex, output.suffix]) }
-        return .hit(
-            ActionRecord(
-                key: key, node: row["node"], version: row["version"], seconds: row["seconds"], outputs: outputs,
-                source: (row["source"] as String?).flatMap(Digest.init(hex:))))
+        return .hit(record)
+    }
+
+    /// Why an object cannot be used; nil when it can.
+    private func reasonGone(_ output: ActionRecord.Output) throws -> RunReason? {
+        if try isIntact(output.digest, suffix: output.suffix) { return nil }
+        let path = store.path(of: output.digest, suffix: output.suffix)
+        let isThere = FileState(path: path) != nil
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT 1 FROM objects WHERE digest = ? AND suffix = ?"),
+            arguments: [output.digest.hex, output.suffix])
+        guard isThere || row != nil else { return .evicted }
+        notes.damaged.insert([output.digest.hex, output.suffix])
+        return isThere ? .artifactDamaged(path: path) : .artifactMissing(path: path)
     }
 
     /// Whether an object is there with the bytes its name promises; hashed again only when its file has changed state.

@@ -38,6 +38,9 @@ enum StoreSchema {
         migrator.registerMigration("2: source code of actions") { db in
             try db.execute(sql: "ALTER TABLE actions ADD COLUMN source TEXT")
         }
+        migrator.registerMigration("3: peak memory") { db in
+            try db.execute(sql: "ALTER TABLE actions ADD COLUMN memory TEXT; ALTER TABLE instances ADD COLUMN memory TEXT")
+        }
         return migrator
     }
 }

@@ -1,5 +1,10 @@
+/// What an output port may be declared as: a value, or a list of values.
+public protocol PortOutput: Sendable {
+    static var outputType: PortType { get }
+}
+
 /// A value that travels on wires: read from an artifact.
-public protocol PortValue: PortInput {
+public protocol PortValue: PortInput, PortOutput {
     static var portType: PortType { get }
 
     /// Opens the artifact and checks that it holds such a value.
@@ -29,6 +34,7 @@ public protocol PortInput: Sendable {
 }
 
 extension PortValue {
+    public static var outputType: PortType { portType }
     public static var inputType: PortType { portType }
     public static var isOptionalInput: Bool { false }
 
@@ -46,6 +52,10 @@ extension Optional: PortInput where Wrapped: PortInput {
     public init(artifacts: [Artifact]) throws {
         self = artifacts.isEmpty ? .none : .some(try Wrapped(artifacts: artifacts))
     }
+}
+
+extension Array: PortOutput where Element: PortValue {
+    public static var outputType: PortType { Element.portType.list }
 }
 
 extension Array: PortInput where Element: PortValue {

@@ -3,14 +3,18 @@ public struct NodeDefinition: Sendable {
     public let description: NodeDescription
     /// A digest of the code of an external node's folder; part of its cache key. Nil for nodes compiled in.
     public let codeDigest: Digest?
+    /// The Swift module that a node is compiled in; nil for external nodes.
+    public let module: String?
     private let body: @Sendable (NodeInvocation) throws -> Void
 
     /// - Parameter body: Reads the invocation's inputs and writes all of its outputs, or throws.
     public init(
-        description: NodeDescription, codeDigest: Digest? = nil, body: @escaping @Sendable (NodeInvocation) throws -> Void
+        description: NodeDescription, codeDigest: Digest? = nil, module: String? = nil,
+        body: @escaping @Sendable (NodeInvocation) throws -> Void
     ) {
         self.description = description
         self.codeDigest = codeDigest
+        self.module = module
         self.body = body
     }
 
@@ -31,7 +35,8 @@ public struct NodeDefinition: Sendable {
         self.init(
             description: NodeDescription(
                 type: N.type, version: N.version, summary: N.summary, inputs: inputs, outputs: outputs,
-                parameters: parameters, cost: N.cost)
+                parameters: parameters, cost: N.cost),
+            module: String(String(reflecting: type).prefix { $0 != "." })
         ) { try Self.run(N.self, $0) }
     }
 

@@ -20,8 +20,10 @@ public struct Input<Value: PortInput>: Sendable {
 }
 
 /// Declares an output port. `$name` gives the ``OutputPort`` that the node writes to.
+///
+/// An array of values makes a `list<T>` port: another node may take the list, or run once for each element with `each:`.
 @propertyWrapper
-public struct Output<Value: PortValue>: Sendable {
+public struct Output<Value: PortOutput>: Sendable {
     let help: String
     let bound = BoundValue<OutputPort<Value>>()
 
@@ -87,7 +89,7 @@ extension Input: DeclaredInput {
 
 extension Output: DeclaredOutput {
     func port(named name: String) -> NodeDescription.Port {
-        .init(name: name, type: Value.portType, help: help)
+        .init(name: name, type: Value.outputType, help: help)
     }
 
     func bind(_ name: String, to sink: OutputSink) { bound.value = OutputPort(name: name, sink: sink) }

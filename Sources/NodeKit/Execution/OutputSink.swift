@@ -14,6 +14,7 @@ public final class OutputSink: Sendable {
     public let folder: String
     private let syncs: Bool
     private let written = Mutex<[String: Written]>([:])
+    private let lists = Mutex<Set<String>>([])
 
     /// - Parameter syncs: Whether files are synced to disk when they are finished.
     public init(folder: String, syncs: Bool = true) {
@@ -21,9 +22,9 @@ public final class OutputSink: Sendable {
         self.syncs = syncs
     }
 
-    public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } }
+    public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } || lists.withLock { $0.contains(port) } }
 
-    /// The outputs written so far, by port.
+    /// The outputs written so far, by port; the elements of a list as `port[0]`, `port[1]`, ….
     public var results: [String: Written] { written.withLock { $0 } }
 
     /// The path to write a port's artifact to.
@@ -43,6 +44,9 @@ public final class OutputSink: Sendable {
         written.withLock { $0[port] = Written(path: path(for: port), type: writer.type, digest: digest) }
     }
 
+    /// Notes that all elements of a list were written.
+    func finish(list port: String) { lists.withLock { _ = $0.insert(port) } }
+
     /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
     public func adopt(_ port: String, path: String, type: PortType) throws {
         let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
@@ -56,10 +60,12 @@ public final class OutputSink: Sendable {
 }
 
 /// The writing end of an output port: what `$name` of an `@Output` gives.
-public struct OutputPort<Value: PortValue>: Sendable {
+public struct OutputPort<Value: PortOutput>: Sendable {
     let name: String
     let sink: OutputSink
+}
 
+extension OutputPort where Value: PortValue {
     /// Streams an artifact: the closure begins tensors, appends to them and sets metadata.
     ///
     /// - Parameter headerCapacity: Bytes to reserve for the header: raise it when the metadata is long.
@@ -68,6 +74,27 @@ public struct OutputPort<Value: PortValue>: Sendable {
         let result = try body(writer)
         try sink.finish(name, writer)
         return result
+    }
+}
+
+extension OutputPort {
+    /// Writes the elements of a list one after another.
+    ///
+    /// - Parameter body: Writes the element of a number to its port.
+    public func write<Element: PortValue>(
+        count: Int, _ body: (_ index: Int, _ port: OutputPort<Element>) throws -> Void
+    ) throws where Value == [Element] {
+        for index in 0..<count {
+            let element = OutputPort<Element>(name: "\(name)[\(index)]", sink: sink)
+            try body(index, element)
+            guard sink.isWritten(element.name) else { throw NodeError("element \(index) of '\(name)' was not written") }
+        }
+        sink.finish(list: name)
+    }
+
+    /// Writes a list in one piece.
+    public func set<Element: WritableValue>(_ values: [Element]) throws where Value == [Element] {
+        try write(count: values.count) { try $1.set(values[$0]) }
     }
 }
 

@@ -15,6 +15,12 @@ final class GraphState {
         var text: String { "\(node).\(port)[\(frames.lowerBound)..<\(frames.upperBound)]" }
     }
 
+    /// What makes a value.
+    enum Source: Hashable {
+        case instance(InstanceID)
+        case slice(Slice)
+    }
+
     /// One value at an input port.
     struct Feed {
         /// As in the graph, with numbers for `each`: `face.motion[0..<73]`.
@@ -23,6 +29,8 @@ final class GraphState {
         let artifact: Artifact?
         /// What has to be made first.
         var awaits: String?
+        /// Nil for graph inputs.
+        var source: Source?
         /// For graph inputs: the file.
         var path: String?
     }
@@ -34,6 +42,8 @@ final class GraphState {
     let wanted: [GraphNode]
     /// Nodes that run even if they are cached.
     let forced: Set<String>
+    /// Nodes whose outputs must be there in the end; of the others it is enough to know what they made.
+    let targets: Set<String>
     /// Nodes of which only some instances are wanted.
     let onlyIndices: [String: Set<Int>]
 
@@ -47,6 +57,8 @@ final class GraphState {
     var slices: [Slice: Artifact] = [:]
     /// Segments as values of their own, by node with `each` and index.
     var items: [InstanceID: Artifact] = [:]
+    /// Values whose digest is known from when they were made, but which have left the store since.
+    var absent: Set<Source> = []
 
     init(graph: Graph, catalogue: [NodeType: NodeDefinition], options: RunOptions) throws {
         self.graph = graph
@@ -58,6 +70,9 @@ final class GraphState {
         var names = Set(options.targets.isEmpty ? graph.neededNodes.map(\.id) : options.targets.map(\.node))
         names.formUnion(options.from + options.force)
         wanted = graph.ancestors(of: names)
+        targets = Set(
+            options.targets.isEmpty
+                ? (graph.outputs.isEmpty ? graph.nodes.map(\.id) : graph.outputs.map(\.node)) : options.targets.map(\.node))
         forced = Set(graph.descendants(of: options.from).map(\.id)).union(options.force)
         var only: [String: Set<Int>] = [:]
         let wantedNames = Set(wanted.map(\.id))
@@ -118,8 +133,13 @@ final class GraphState {
             validFrames[node.id] = segments.frameCount
             counts[node.id] = segments.ranges.count
         case .list:
-            guard let count = counts[each.node] else { return false }
-            counts[node.id] = count
+            if graph.node(each.node)?.each != nil {
+                guard let count = counts[each.node] else { return false }
+                counts[node.id] = count
+            } else {
+                guard let made = results[InstanceID(node: each.node)] else { return false }
+                counts[node.id] = made.elements(of: each.port).count
+            }
         }
         return true
     }
@@ -154,7 +174,8 @@ final class GraphState {
                 let before = InstanceID(node: node.id, index: index - 1)
                 let from = "\(before).\(carry.output)"
                 let artifact = results[before]?[carry.output]
-                result.append((port.name, [Feed(from: from, artifact: artifact, awaits: artifact == nil ? "\(before)" : nil)]))
+                let feed = Feed(from: from, artifact: artifact, awaits: artifact == nil ? "\(before)" : nil, source: .instance(before))
+                result.append((port.name, [feed]))
             } else if let wire = node.wires[port.name] {
                 result.append((port.name, feeds(of: wire, node, instance)))
             }
@@ -169,42 +190,47 @@ final class GraphState {
         case .list(let wires):
             return wires.flatMap { feeds(of: $0, node, instance) }
         case .eachItem:
-            return [itemFeed(node, instance)]
+            return itemFeeds(node, instance)
         case .port(let source, let port, true):
             guard let frames = frames(of: instance) else {
                 return [Feed(from: "\(source).\(port)[each.range]", artifact: nil, awaits: node.each?.node ?? source)]
             }
             let slice = Slice(node: source, port: port, frames: frames)
             let artifact = slices[slice]
-            return [Feed(from: slice.text, artifact: artifact, awaits: artifact == nil ? source : nil)]
+            return [Feed(from: slice.text, artifact: artifact, awaits: artifact == nil ? source : nil, source: .slice(slice))]
         case .port(let source, let port, false):
             guard graph.node(source)?.each != nil else {
-                let artifact = results[InstanceID(node: source)]?[port]
-                return [Feed(from: "\(source).\(port)", artifact: artifact, awaits: artifact == nil ? source : nil)]
+                return feeds(of: InstanceID(node: source), port)
             }
             guard let count = counts[source] else {
                 return [Feed(from: "\(source).\(port)", artifact: nil, awaits: source)]
             }
-            return (0..<count).map { index in
-                let element = InstanceID(node: source, index: index)
-                let artifact = results[element]?[port]
-                return Feed(from: "\(element).\(port)", artifact: artifact, awaits: artifact == nil ? "\(element)" : nil)
-            }
+            return (0..<count).flatMap { feeds(of: InstanceID(node: source, index: $0), port) }
         }
     }
 
-    private func itemFeed(_ node: GraphNode, _ instance: InstanceID) -> Feed {
+    /// What an instance made at a port: one value, or the elements of a list.
+    private func feeds(of maker: InstanceID, _ port: String) -> [Feed] {
+        guard let made = results[maker], let declared = graph.node(maker.node)?.description.output(port) else {
+            return [Feed(from: "\(maker).\(port)", artifact: nil, awaits: "\(maker)", source: .instance(maker))]
+        }
+        return made.values(of: declared).map { Feed(from: "\(maker).\($0.name)", artifact: $0.value, source: .instance(maker)) }
+    }
+
+    private func itemFeeds(_ node: GraphNode, _ instance: InstanceID) -> [Feed] {
         guard let each = node.each, let index = instance.index else {
-            return Feed(from: "each.item", artifact: nil, awaits: node.each?.node ?? node.id)
+            return [Feed(from: "each.item", artifact: nil, awaits: node.each?.node ?? node.id)]
         }
         switch each.over {
         case .segments:
             let artifact = items[instance]
-            return Feed(from: "\(each.node).\(each.port)[\(index)]", artifact: artifact, awaits: artifact == nil ? each.node : nil)
+            return [Feed(from: "\(each.node).\(each.port)[\(index)]", artifact: artifact, awaits: artifact == nil ? each.node : nil)]
         case .list:
-            let element = InstanceID(node: each.node, index: index)
-            let artifact = results[element]?[each.port]
-            return Feed(from: "\(element).\(each.port)", artifact: artifact, awaits: artifact == nil ? "\(element)" : nil)
+            if graph.node(each.node)?.each != nil { return feeds(of: InstanceID(node: each.node, index: index), each.port) }
+            let maker = InstanceID(node: each.node)
+            let name = "\(each.port)[\(index)]"
+            let artifact = results[maker]?[name]
+            return [Feed(from: "\(maker).\(name)", artifact: artifact, awaits: artifact == nil ? each.node : nil, source: .instance(maker))]
         }
     }
 

@@ -9,6 +9,8 @@ public struct Plan: Sendable, Codable {
         case willRun
         /// Whether it runs depends on what other nodes make.
         case depends
+        /// Its result is known and has left the cache, and nothing that runs needs it.
+        case unneeded
     }
 
     public struct Entry: Sendable, Codable {
@@ -25,6 +27,13 @@ public struct Plan: Sendable, Codable {
         public let outputs: [String: ActionRecord.Output]
         /// The source code of the node changed since its result was made, its version did not.
         public let sourceChanged: Bool
+
+        /// The same instance, as something that runs needs it.
+        func needed(_ status: Status) -> Entry {
+            Entry(
+                instance: instance, type: type, status: status, reasons: reasons, seconds: seconds, key: key, outputs: outputs,
+                sourceChanged: sourceChanged)
+        }
     }
 
     public let graph: String
@@ -39,6 +48,10 @@ struct Planner {
     let state: GraphState
     let reader: StoreReader
     private var entries: [Plan.Entry] = []
+    /// What makes the inputs of each instance.
+    private var sources: [InstanceID: [InstanceID]] = [:]
+    /// What has to be read to know what follows.
+    private var certain: Set<InstanceID> = []
 
     init(state: GraphState, reader: StoreReader) {
         self.state = state
@@ -48,25 +61,46 @@ struct Planner {
     mutating func plan() throws -> Plan {
         try state.openInputs(reader)
         for node in state.wanted {
-            guard try state.expand(node) else {
-                entries.append(try unexpanded(node))
+            let list = node.each.map { InstanceID(node: $0.node) }
+            let isListAbsent = node.each?.over == .segments && list.map { state.absent.contains(.instance($0)) } ?? false
+            guard !isListAbsent, try state.expand(node) else {
+                if let list { certain.insert(list) }
+                entries.append(unexpanded(node))
                 continue
             }
             for instance in state.instances(of: node) { entries.append(try entry(node, instance)) }
         }
+        demand()
         return Plan(graph: state.graph.name, entries: entries)
     }
 
-    private func unexpanded(_ node: GraphNode) throws -> Plan.Entry {
+    /// What has left the store is made again if something that runs takes it.
+    private mutating func demand() {
+        var needed = Dictionary(uniqueKeysWithValues: certain.map { ($0, Plan.Status.willRun) })
+        for (index, entry) in entries.enumerated().reversed() {
+            if entry.status == .unneeded, let status = needed[entry.instance] { entries[index] = entry.needed(status) }
+            let status = entries[index].status
+            guard status == .willRun || status == .depends else { continue }
+            for source in sources[entry.instance] ?? [] where needed[source] != .willRun { needed[source] = status }
+        }
+    }
+
+    private func unexpanded(_ node: GraphNode) -> Plan.Entry {
         let source = node.each?.node ?? node.id
         return Plan.Entry(
             instance: InstanceID(node: node.id), type: node.type.name, status: .depends, reasons: [.dependsOn([source])],
             seconds: nil, key: nil, outputs: [:], sourceChanged: false)
     }
 
-    private func entry(_ node: GraphNode, _ instance: InstanceID) throws -> Plan.Entry {
+    private mutating func entry(_ node: GraphNode, _ instance: InstanceID) throws -> Plan.Entry {
         try lookUpCuts(node, instance)
         let feeds = state.feeds(of: node, instance)
+        sources[instance] = feeds.flatMap { $0.feeds.compactMap(\.source) }.compactMap { source in
+            switch source {
+            case .instance(let instance): instance
+            case .slice(let slice): state.absent.contains(source) ? InstanceID(node: slice.node) : nil
+            }
+        }
         let print = state.fingerprint(of: node, feeds)
         let last = try Journal.last(graph: state.graph.name, instance: instance, reader.db)
         func make(
@@ -91,22 +125,33 @@ struct Planner {
             state.results[instance] = record.outputs.mapValues(reader.store.artifact)
             return make(.cached, [], key: key, record: record)
         }
+        if case .gone(let record, let reason) = found, !state.targets.contains(node.id) {
+            state.results[instance] = record.outputs.mapValues(reader.store.artifact)
+            state.absent.insert(.instance(instance))
+            return make(.unneeded, [reason], key: key)
+        }
         return make(.willRun, RunReason.all(found, key: key, now: print, last: last), key: key)
     }
 
     /// Cuts that were made before are known; others are made when the run comes to them.
-    private func lookUpCuts(_ node: GraphNode, _ instance: InstanceID) throws {
+    private mutating func lookUpCuts(_ node: GraphNode, _ instance: InstanceID) throws {
         for slice in state.slices(of: node, instance) where state.slices[slice] == nil {
             guard let source = state.results[InstanceID(node: slice.node)]?[slice.port] else { continue }
             let key = ActionKey(sliceOf: source, frames: slice.frames).digest
-            if case .hit(let record) = try reader.lookup(key), let output = record.outputs["value"] {
-                state.slices[slice] = reader.store.artifact(output)
+            switch try reader.lookup(key) {
+            case .hit(let record): state.slices[slice] = record.outputs["value"].map(reader.store.artifact)
+            case .gone(let record, _):
+                state.slices[slice] = record.outputs["value"].map(reader.store.artifact)
+                state.absent.insert(.slice(slice))
+            case .miss: certain.insert(InstanceID(node: slice.node))
             }
         }
         if GraphState.usesItem(node), state.items[instance] == nil, let (frames, valid) = state.segment(of: instance) {
             let key = ActionKey(segment: frames, validFrames: valid).digest
-            if case .hit(let record) = try reader.lookup(key), let output = record.outputs["value"] {
-                state.items[instance] = reader.store.artifact(output)
+            // Should it have left the store, it is made from the list again.
+            switch try reader.lookup(key) {
+            case .hit(let record), .gone(let record, _): state.items[instance] = record.outputs["value"].map(reader.store.artifact)
+            case .miss: break
             }
         }
     }
@@ -115,7 +160,7 @@ struct Planner {
 extension RunReason {
     /// Why an instance that was looked up in vain runs.
     static func all(_ found: StoreReader.Lookup, key: Digest, now: Fingerprint, last: JournalEntry?) -> [RunReason] {
-        if case .unusable(let reason) = found { return [reason] }
+        if case .gone(_, let reason) = found { return [reason] }
         guard let last else { return [.neverRan] }
         if last.key == key {
             return [last.status == .ran || last.status == .cached ? .evicted : .notFinished]

@@ -1,0 +1,144 @@
+import Dispatch
+import Foundation
+
+/// The most memory that was resident while an instance ran.
+public struct PeakMemory: Sendable, Hashable, Codable {
+    /// Of this whole process, mapped files included; of an external node: of its program and what that started.
+    public let bytes: Int64
+    /// Whether other nodes ran in this process at the same time, so that part of it may be theirs.
+    public let isShared: Bool
+
+    public init(bytes: Int64, isShared: Bool) {
+        self.bytes = bytes
+        self.isShared = isShared
+    }
+}
+
+/// Watches how much memory running nodes take.
+///
+/// Memory is sampled, fifty times a second; a node during which the process holds more than ever before gets the kernel's own
+/// high-water mark. (That mark could be reset for every node, but then whoever measures the program from outside is misled.)
+/// There is one meter, as there is one process.
+final class MemoryMeter: Sendable {
+    static let shared = MemoryMeter()
+
+    /// A running node.
+    struct Span {
+        fileprivate let id: Int
+    }
+
+    private struct State {
+        struct Running {
+            var peak = 0
+            var isAlone = true
+            /// The process's high-water mark when it started.
+            var highWater = 0
+            /// The program of an external node.
+            var program: pid_t?
+        }
+
+        var running: [Int: Running] = [:]
+        var next = 0
+        var isSampling = false
+    }
+
+    private let state = Locked(State())
+    private let queue = DispatchQueue(label: "understudy.memory", qos: .userInteractive)
+    /// Between two samples.
+    private static let interval = DispatchTimeInterval.milliseconds(20)
+
+    private init() {}
+
+    /// A node starts in this process.
+    func begin() -> Span {
+        state.withLock { state in
+            let inProcess = state.running.filter { $0.value.program == nil }.keys
+            for id in inProcess { state.running[id]?.isAlone = false }
+            let memory = Self.status("self")
+            state.next += 1
+            state.running[state.next] = .init(
+                peak: memory.resident, isAlone: inProcess.isEmpty, highWater: memory.highWater)
+            if !state.isSampling { queue.asyncAfter(deadline: .now() + Self.interval) { self.tick() } }
+            state.isSampling = true
+            return Span(id: state.next)
+        }
+    }
+
+    /// The node's work is done by a program: from here on its memory counts, not this process's.
+    func follow(_ program: pid_t, for span: Span) {
+        state.withLock { state in
+            state.running[span.id]?.program = program
+            state.running[span.id]?.peak = 0
+            state.running[span.id]?.isAlone = true
+        }
+    }
+
+    /// The node is done; nil where the system does not say.
+    func end(_ span: Span) -> PeakMemory? {
+        sample()
+        return state.withLock { state in
+            guard let running = state.running.removeValue(forKey: span.id) else { return nil }
+            var peak = running.peak
+            if running.program == nil, case let mark = Self.status("self").highWater, mark > running.highWater {
+                peak = max(peak, mark)
+            }
+            return peak > 0 ? PeakMemory(bytes: Int64(peak), isShared: !running.isAlone) : nil
+        }
+    }
+
+    /// Samples for as long as something runs.
+    private func tick() {
+        sample()
+        let goesOn = state.withLock { state in
+            state.isSampling = !state.running.isEmpty
+            return state.isSampling
+        }
+        if goesOn { queue.asyncAfter(deadline: .now() + Self.interval) { self.tick() } }
+    }
+
+    private func sample() {
+        state.withLock { state in
+            let own = Self.status("self").resident
+            for (id, running) in state.running {
+                let now = running.program.map(Self.tree) ?? own
+                state.running[id]?.peak = max(running.peak, now)
+            }
+        }
+    }
+
+    // MARK: - The kernel's numbers
+
+    /// What `/proc` says of a process, in bytes; zeros when it is gone.
+    private static func status(_ process: String) -> (resident: Int, highWater: Int) {
+        guard let text = read("/proc/\(process)/status") else { return (0, 0) }
+        func value(_ key: String) -> Int {
+            guard let range = text.range(of: "\n\(key):") else { return 0 }
+            let number = text[range.upperBound...].drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }
+            return (Int(number) ?? 0) * 1024
+        }
+        return (value("VmRSS"), value("VmHWM"))
+    }
+
+    /// What a program and all that it started hold now; at least what the program itself once held.
+    private static func tree(_ root: pid_t) -> Int {
+        var total = 0
+        var queue = [root]
+        while let pid = queue.popLast() {
+            total += status("\(pid)").resident
+            for thread in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? [] {
+                queue += (read("/proc/\(pid)/task/\(thread)/children") ?? "").split(separator: " ").compactMap { pid_t($0) }
+            }
+        }
+        return max(total, status("\(root)").highWater)
+    }
+
+    /// A small file of `/proc`, whose size is not known beforehand.
+    private static func read(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        let count = Foundation.read(descriptor, &buffer, buffer.count)
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+}
