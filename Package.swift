@@ -142,6 +142,7 @@ let package = Package(
             ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
         tests("EngineTests", ["Engine", "NodeTesting"]),
+        tests("ExampleTests", ["Engine", "NodeCatalog", "MediaFilesNode", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ] + fuzzers

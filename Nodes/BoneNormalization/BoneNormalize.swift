@@ -5,7 +5,7 @@ import PerceptionValues
 /// Gives the driving skeleton the reference person's proportions.
 public struct BoneNormalize: Node {
     public static let type: NodeType = "bone.normalize"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Gives the driving skeleton the bone lengths, size and place of the reference person."
 
     @Input("The driving skeleton.") var driving: PoseTrack
@@ -17,6 +17,10 @@ public struct BoneNormalize: Node {
     @Parameter("Joints below this confidence are not measured.", in: 0...1) var confidence = 0.5
     @Parameter("Ratios beyond 1/bound…bound are taken for errors and replaced by the neighbouring bones'.", in: 1...4)
     var bound = 1.8
+    @Parameter(
+        "Frames from the start over which bones and place are measured, more where they show nobody; 0: the whole clip.",
+        in: 0...1_000_000)
+    var measure = 24
     @Output("The driving skeleton on the reference's canvas, with its proportions.") var pose: PoseTrack
     @Output("Ratio and both lengths of every kind of bone.") var ratios: Table
 
@@ -26,24 +30,27 @@ public struct BoneNormalize: Node {
         let drivingTrack = try JointTrack(driving)
         let referenceTrack = try JointTrack(reference)
         let threshold = Float(confidence)
-        let drivingLengths = BoneLengths(of: try canonicalDriving.map { try JointTrack($0) } ?? drivingTrack, confidenceThreshold: threshold)
-        let referenceLengths = BoneLengths(
-            of: try canonicalReference.map { try JointTrack($0) } ?? referenceTrack, confidenceThreshold: threshold)
+        let window = MeasuringWindow(frames: measure)
+        func lengths(_ track: JointTrack) -> BoneLengths {
+            BoneLengths(of: track, confidenceThreshold: threshold, window: window)
+        }
+        let drivingLengths = lengths(try canonicalDriving.map { try JointTrack($0) } ?? drivingTrack)
+        let referenceLengths = lengths(try canonicalReference.map { try JointTrack($0) } ?? referenceTrack)
         let fit = CanvasFit(from: driving.width, driving.height, to: reference.width, reference.height)
         var ratios = BoneRatios(
             reference: referenceLengths, driving: drivingLengths, bound: bound, canvasScale: Double(fit.scale))
         if canonicalDriving != nil || canonicalReference != nil {
             // Canonical pictures tell proportions; how large the persons are in the frame only their own footage does.
             let own = BoneRatios(
-                reference: canonicalReference == nil ? referenceLengths : BoneLengths(of: referenceTrack, confidenceThreshold: threshold),
-                driving: canonicalDriving == nil ? drivingLengths : BoneLengths(of: drivingTrack, confidenceThreshold: threshold),
+                reference: canonicalReference == nil ? referenceLengths : lengths(referenceTrack),
+                driving: canonicalDriving == nil ? drivingLengths : lengths(drivingTrack),
                 bound: bound, canvasScale: Double(fit.scale))
             ratios = ratios.scaled(like: own)
         }
         if ratios.measured.isEmpty {
             context.log("no bone is seen in both skeletons: proportions are left as they are")
         }
-        let retargeting = BoneRetargeting(ratios: ratios, confidenceThreshold: threshold)
+        let retargeting = BoneRetargeting(ratios: ratios, confidenceThreshold: threshold, window: window)
         let result = retargeting.applied(to: drivingTrack, reference: referenceTrack)
         try $pose.set(PoseTrack(result, timeline: driving.timeline))
         try $ratios.set(table(ratios, driving: drivingLengths, reference: referenceLengths))

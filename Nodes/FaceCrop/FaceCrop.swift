@@ -4,7 +4,7 @@ import Perception
 /// Cuts the face out of every frame.
 public struct FaceCrop: Node {
     public static let type: NodeType = "face.crop"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Cuts a steady square around the face out of every frame."
 
     @Input("The footage.") var video: Video
@@ -13,6 +13,8 @@ public struct FaceCrop: Node {
     @Parameter("Side of the square relative to the face's box.", in: 0.5...4) var margin = 1.3
     @Parameter("Faces below this confidence are marked and do not move the square.", in: 0...1) var confidence = 0.5
     @Parameter("Cutoff of the square's smoothing at rest, in hertz; 0 turns it off.", in: 0...30) var smoothing = 1.0
+    @Parameter("How far ahead a frame looks, in seconds: what changes in a clip reaches back no further.", in: 0...10)
+    var lookAhead = 0.2
     @Output("Square crops, one per frame; black where the clip shows no face at all.") var crops: Video
     @Output("The faces in pixels of the crops; confidence 0 where there was no face to trust.") var cropped: FaceTrack
 
@@ -25,7 +27,7 @@ public struct FaceCrop: Node {
                 "'video' has \(timeline.count) frames and 'faces' has \(faces.count): wire both from the same clip")
         }
         let boxes = FaceBoxes(
-            margin: margin, confidenceThreshold: Float(confidence),
+            margin: margin, confidenceThreshold: Float(confidence), lookAhead: lookAhead,
             filter: smoothing > 0 ? OneEuroFilter(minimumCutoff: smoothing, beta: 2) : nil)
         // The faces may have been measured on another size of the same picture.
         let (sx, sy) = (

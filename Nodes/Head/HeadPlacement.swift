@@ -16,7 +16,8 @@ struct HeadPlacement {
 
     /// - Throws: ``NodeError`` when the tracks have different lengths or no head is confident anywhere.
     init(
-        head: HeadTrack, reference: HeadTrack?, normalized: JointTrack?, driving: JointTrack?, width: Int, height: Int
+        head: HeadTrack, reference: HeadTrack?, normalized: JointTrack?, driving: JointTrack?, width: Int, height: Int,
+        window: MeasuringWindow
     ) throws {
         for (track, name) in [(normalized, "pose"), (driving, "drivingPose")] {
             guard let track, track.frameCount != head.count else { continue }
@@ -33,12 +34,12 @@ struct HeadPlacement {
             sizeRatio = drivingFit.scale
             return
         }
-        guard let wanted = Self.medianRadius(reference) else {
+        guard let wanted = Self.medianRadius(reference, window) else {
             throw NodeError("no head is seen in 'reference': the sphere has no size; leave it unwired to take the driving head's")
         }
         let fit = CanvasFit(from: reference.width, reference.height, to: width, height)
         // No driving head at all: nothing is drawn, whatever the ratio.
-        let own = Self.medianRadius(head) ?? wanted
+        let own = Self.medianRadius(head, window) ?? wanted
         sizeRatio = wanted * fit.scale / own
     }
 
@@ -65,8 +66,10 @@ struct HeadPlacement {
         return nil
     }
 
-    private static func medianRadius(_ head: HeadTrack) -> Float? {
-        let radii = (0..<head.count).filter { head.confidence[$0] > 0.2 && head.radius[$0] > 0 }.map { head.radius[$0] }.sorted()
+    private static func medianRadius(_ head: HeadTrack, _ window: MeasuringWindow) -> Float? {
+        let radii = window.samples(of: head.count) {
+            head.confidence[$0] > 0.2 && head.radius[$0] > 0 ? head.radius[$0] : nil
+        }.sorted()
         return radii.isEmpty ? nil : radii[radii.count / 2]
     }
 }

@@ -5,7 +5,7 @@ import PerceptionValues
 /// Draws the head as a sphere.
 public struct HeadSphere: Node {
     public static let type: NodeType = "head.sphere"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Draws the head as a shaded sphere whose colour encodes where it looks."
 
     @Input("The driving head: place and rotation.") var head: HeadTrack
@@ -14,6 +14,10 @@ public struct HeadSphere: Node {
     @Input("The driving skeleton before bone normalisation; needed with `pose`.") var drivingPose: PoseTrack?
     @Parameter("Canvas of the maps, in pixels; that of `pose`, else of `head`, if not set.") var size: PixelSize? = nil
     @Parameter("Heads below this confidence are not drawn.", in: 0...1) var confidence = 0.2
+    @Parameter(
+        "Frames from the start over which a head's size is measured, more where they show none; 0: the whole clip.",
+        in: 0...1_000_000)
+    var measure = 24
     @Output("One sphere map per frame, RGB on black.") var maps: Maps
 
     public init() {}
@@ -27,7 +31,8 @@ public struct HeadSphere: Node {
         let canvas = size ?? PixelSize(pose?.width ?? head.width, pose?.height ?? head.height)
         let placement = try HeadPlacement(
             head: head, reference: reference, normalized: try pose.map { try JointTrack($0) },
-            driving: try drivingPose.map { try JointTrack($0) }, width: canvas.width, height: canvas.height)
+            driving: try drivingPose.map { try JointTrack($0) }, width: canvas.width, height: canvas.height,
+            window: MeasuringWindow(frames: measure))
         let drawing = HeadSphereDrawing()
         try $maps.write(width: canvas.width, height: canvas.height, timeBase: timeline.timeBase) { writer in
             for f in 0..<timeline.count {

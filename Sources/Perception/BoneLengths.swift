@@ -1,10 +1,13 @@
-/// How long a person's bones are, measured over all frames of a track.
+/// How long a person's bones are, measured over the frames of a track.
 ///
 /// What one frame shows of a bone is its length in pixels, shortened by perspective. Three things make it comparable:
-/// the frame's own scale (pixels per metre, by all bones of the frame) takes out distance; the slope of the bone in 3D
-/// takes out foreshortening, and lessens the sample's weight; bones that point at the camera, joints that were not
-/// seen and filled gaps are left out. The weighted median over frames and both sides remains, so no single frame and no
-/// single joint decides. Without 3D a high quantile stands in for the correction: foreshortening only shortens.
+/// the frame's own scale (pixels per metre, by all bones of the frame) takes out distance; the slope of the bone in 3D takes
+/// out foreshortening (the steeper, the more of the length comes from the 3D) and lessens the sample's weight; bones that
+/// point at the camera, joints that were not seen and filled gaps are left out. The weighted median over frames and both
+/// sides remains, so no single frame and no single joint decides. Without 3D a high quantile stands in for the correction:
+/// foreshortening only shortens.
+///
+/// All is measured over the ``MeasuringWindow``; a kind of bone that it hardly shows is left out.
 public struct BoneLengths: Sendable {
     /// Pixels at the track's median scale; nil where nothing could be measured.
     public let lengths: [BoneGroup: Double]
@@ -13,17 +16,23 @@ public struct BoneLengths: Sendable {
     /// Median pixels per metre; nil without 3D.
     public let pixelsPerMetre: Double?
 
-    /// - Parameter confidenceThreshold: Joints below it are not looked at.
-    public init(of track: JointTrack, confidenceThreshold: Float = 0.5) {
+    /// - Parameters:
+    ///   - confidenceThreshold: Joints below it are not looked at.
+    ///   - window: The frames that are measured.
+    public init(of track: JointTrack, confidenceThreshold: Float = 0.5, window: MeasuringWindow = MeasuringWindow()) {
         let spans = BoneGroup.allCases.map { group in
             group.segments.map { segment in
                 (0..<track.frameCount).map { Self.span(track, $0, segment, threshold: confidenceThreshold) }
             }
         }
+        let frames = window.samples(of: track.frameCount) { f in
+            zip(BoneGroup.allCases, spans).contains { $0.tellsSize && $1.contains { $0[f] != nil } } ? f : nil
+        }
         let with3D = track.has3D
         let scales = with3D
-            ? Self.scales3D(spans, frames: track.frameCount) : Self.scales2D(spans, frames: track.frameCount)
-        let median = Self.weightedMedian(scales.compactMap { $0.map { ($0, 1) } }) ?? 1
+            ? Self.scales3D(spans, frames: track.frameCount)
+            : Self.scales2D(spans, frames: track.frameCount, measured: frames)
+        let median = Self.weightedMedian(frames.compactMap { f in scales[f].map { ($0, 1) } }) ?? 1
         var lengths: [BoneGroup: Double] = [:]
         var samples: [BoneGroup: Int] = [:]
         for (group, segments) in zip(BoneGroup.allCases, spans) {
@@ -33,21 +42,21 @@ public struct BoneLengths: Sendable {
             var complete = true
             var count = 0
             for segmentsOfKind in sides {
-                var values: [(Double, Double)] = []
-                for index in segmentsOfKind {
-                    for f in 0..<track.frameCount {
-                        guard let span = segments[index][f], let scale = scales[f], scale > 0 else { continue }
-                        if with3D {
-                            let slope = span.length3D > 1e-4 ? span.across3D / span.length3D : 0
-                            guard slope > 0.35 else { continue }
-                            values.append((span.length / slope / scale * median, slope * slope * Double(span.confidence)))
-                        } else {
-                            values.append((span.length / scale * median, Double(span.confidence)))
-                        }
+                let values = frames.flatMap { f in
+                    segmentsOfKind.compactMap { index -> (Double, Double)? in
+                        guard let span = segments[index][f], let scale = scales[f], scale > 0 else { return nil }
+                        guard with3D else { return (span.length / scale * median, Double(span.confidence)) }
+                        let slope = span.length3D > 1e-4 ? span.across3D / span.length3D : 0
+                        guard slope > 0.35 else { return nil }
+                        // What the picture shows of the bone counts for the part that lies across the view, the metres for the rest.
+                        let share = slope * slope
+                        let metres = share * span.length / (slope * scale) + (1 - share) * span.length3D
+                        return (metres * median, share * Double(span.confidence))
                     }
                 }
                 count += values.count
-                guard let length = with3D || values.count < 5 ? Self.weightedMedian(values) : Self.quantile(values, 0.8)
+                guard 2 * values.count >= min(frames.count, 24),
+                    let length = with3D || values.count < 5 ? Self.weightedMedian(values) : Self.quantile(values, 0.8)
                 else {
                     complete = false
                     continue
@@ -107,12 +116,13 @@ public struct BoneLengths: Sendable {
         }
     }
 
-    /// Without 3D: each bone against the same bone's long appearances over the clip.
-    private static func scales2D(_ spans: [[[Span?]]], frames: Int) -> [Double?] {
+    /// Without 3D: each bone against the same bone's long appearances.
+    private static func scales2D(_ spans: [[[Span?]]], frames: Int, measured: [Int]) -> [Double?] {
         var ratios = [[(Double, Double)]](repeating: [], count: frames)
         for (group, segments) in zip(BoneGroup.allCases, spans) where group.tellsSize {
             for segment in segments {
-                guard let long = quantile(segment.compactMap { $0.map { ($0.length, 1) } }, 0.8), long > 1 else { continue }
+                guard let long = quantile(measured.compactMap { segment[$0].map { ($0.length, 1) } }, 0.8), long > 1
+                else { continue }
                 for f in 0..<frames { if let span = segment[f] { ratios[f].append((span.length / long, long)) } }
             }
         }

@@ -3,16 +3,20 @@ import Foundation
 /// Gives a driving track the reference person's proportions, size and place.
 ///
 /// Every bone keeps its direction in every frame; children move with their parents, hands about their wrists. The track
-/// is then placed: of all frames the one whose pose is most like the reference's is laid over it, and the motion from
-/// there is scaled with the person. Where feet are seen in both, the height follows the lowest foot, so that what stood
+/// is then placed: of the frames of the ``MeasuringWindow`` the one whose pose is most like the reference's is laid over it, and
+/// the motion from there is scaled with the person. Where feet are seen in both, the height follows the lowest foot, so that what stood
 /// on the ground stands on the reference's ground; else the hips, else the neck are what is laid over.
 public struct BoneRetargeting: Sendable {
     public let ratios: BoneRatios
     public let confidenceThreshold: Float
+    public let window: MeasuringWindow
 
-    public init(ratios: BoneRatios, confidenceThreshold: Float = 0.5) {
+    public init(
+        ratios: BoneRatios, confidenceThreshold: Float = 0.5, window: MeasuringWindow = MeasuringWindow()
+    ) {
         self.ratios = ratios
         self.confidenceThreshold = confidenceThreshold
+        self.window = window
     }
 
     /// What of the body holds it in its place.
@@ -92,11 +96,14 @@ public struct BoneRetargeting: Sendable {
 
     private func place(_ result: inout JointTrack, driving: JointTrack, reference: JointTrack) {
         let canvas = Double(reference.height) / Double(max(driving.height, 1))
-        let anchor = Anchor.allCases.first { anchor in
-            let seen = (0..<driving.frameCount).filter { self.anchor(anchor, driving, $0) != nil }.count
-            return 2 * seen >= driving.frameCount && (0..<reference.frameCount).contains { self.anchor(anchor, reference, $0) != nil }
+        let seen = window.samples(of: driving.frameCount) { f in
+            Anchor.allCases.contains { self.anchor($0, driving, f) != nil } ? f : nil
         }
-        guard let anchor, let (r, d) = match(result, reference, anchor, driving: driving),
+        let anchor = Anchor.allCases.first { anchor in
+            2 * seen.filter { self.anchor(anchor, driving, $0) != nil }.count >= seen.count
+                && (0..<reference.frameCount).contains { self.anchor(anchor, reference, $0) != nil }
+        }
+        guard let anchor, let (r, d) = match(result, reference, anchor, driving: driving, frames: seen),
             let target = self.anchor(anchor, reference, r), let start = self.anchor(anchor, driving, d)
         else {
             // Nothing is seen in both: keep the relative place on the canvas.
@@ -107,33 +114,22 @@ public struct BoneRetargeting: Sendable {
             }
             return
         }
-        var shifts = [SIMD2<Double>?](repeating: nil, count: result.frameCount)
-        for f in 0..<result.frameCount {
-            guard let old = self.anchor(anchor, driving, f), let now = moved(anchor, result, f, driving: driving) else { continue }
-            shifts[f] = target + (old - start) * ratios.scale - now
+        let shifts = (0..<result.frameCount).map { f -> SIMD2<Double>? in
+            guard let old = self.anchor(anchor, driving, f), let now = moved(anchor, result, f, driving: driving)
+            else { return nil }
+            return target + (old - start) * ratios.scale - now
         }
+        // Without an anchor the shift stays as it was.
+        guard var shift = shifts.first(where: { $0 != nil }) ?? nil else { return }
         for f in 0..<result.frameCount {
-            if let shift = shifts[f] ?? Self.between(shifts, f) { move(f, &result, by: shift) }
+            shift = shifts[f] ?? shift
+            move(f, &result, by: shift)
         }
     }
 
     private func move(_ f: Int, _ track: inout JointTrack, by shift: SIMD2<Double>) {
         let s = SIMD2(Float(shift.x), Float(shift.y))
         for j in 0..<Skeleton.jointCount { track.setPoint(f, j, track.point(f, j) + s) }
-    }
-
-    /// The shift of a frame without an anchor: between those of the nearest frames that have one.
-    private static func between(_ shifts: [SIMD2<Double>?], _ f: Int) -> SIMD2<Double>? {
-        let before = shifts[..<f].lastIndex { $0 != nil }
-        let after = shifts[f...].firstIndex { $0 != nil }
-        switch (before, after) {
-        case (let b?, let a?):
-            guard let x = shifts[b], let y = shifts[a] else { return nil }
-            return x + (y - x) * (Double(f - b) / Double(a - b))
-        case (let b?, nil): return shifts[b]
-        case (nil, let a?): return shifts[a]
-        case (nil, nil): return nil
-        }
     }
 
     private static let feet = [27, 28, 29, 30, 31, 32]
@@ -176,13 +172,15 @@ public struct BoneRetargeting: Sendable {
 
     private static let compared = [0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
 
-    /// The frames of the reference and of the rebuilt track whose poses are most alike.
-    private func match(_ track: JointTrack, _ reference: JointTrack, _ anchor: Anchor, driving: JointTrack) -> (Int, Int)? {
+    /// The frame of the reference and the one of `frames` of the rebuilt track whose poses are most alike.
+    private func match(
+        _ track: JointTrack, _ reference: JointTrack, _ anchor: Anchor, driving: JointTrack, frames: [Int]
+    ) -> (Int, Int)? {
         let stride = max(1, reference.frameCount / 32)
         var best: (distance: Double, r: Int, d: Int)?
         for r in Swift.stride(from: 0, to: reference.frameCount, by: stride) {
             guard let a = self.anchor(anchor, reference, r) else { continue }
-            for d in 0..<track.frameCount {
+            for d in frames {
                 guard self.anchor(anchor, driving, d) != nil, let b = moved(anchor, track, d, driving: driving) else { continue }
                 var (sum, weight) = (0.0, 0.0)
                 for j in Self.compared {

@@ -20,20 +20,26 @@ public struct FaceBoxes: Sendable {
     /// How far the square's middle lies above the box's, as a part of its side: there is more head above a face.
     public var rise: Double
     public var confidenceThreshold: Float
+    /// How much of what follows a frame has a say in its square, seconds.
+    public var lookAhead: Double
     /// nil takes every box as it is.
     public var filter: OneEuroFilter?
 
     public init(
         margin: Double = 1.3, rise: Double = 0.05, confidenceThreshold: Float = 0.5,
-        filter: OneEuroFilter? = OneEuroFilter(minimumCutoff: 1, beta: 2)
+        lookAhead: Double = 0.2, filter: OneEuroFilter? = OneEuroFilter(minimumCutoff: 1, beta: 2)
     ) {
         self.margin = margin
         self.rise = rise
         self.confidenceThreshold = confidenceThreshold
+        self.lookAhead = lookAhead
         self.filter = filter
     }
 
-    /// One square per frame; frames without a confident face take their place between the nearest ones.
+    /// One square per frame. Without a confident face it stays where it was, and moves to the next face when that comes into
+    /// the look-ahead. Frames before the first face take its square.
+    ///
+    /// Otherwise a frame depends on the frames before it, and on those after it within the look-ahead only.
     ///
     /// - Parameters:
     ///   - boxes: `[frames, 4]` x, y, width, height in pixels.
@@ -50,22 +56,21 @@ public struct FaceBoxes: Sendable {
             let side = max(box[2], box[3]) * margin
             rows[f] = [box[0] + box[2] / 2, box[1] + box[3] / 2 - rise * side, side]
         }
-        let known = rows.indices.filter { rows[$0] != nil }
-        guard let first = known.first, let last = known.last else { return nil }
-        var next = 0
-        var complete: [[Double]] = []
-        for f in 0..<frames {
-            while next < known.count, known[next] < f { next += 1 }
-            let after = next < known.count ? known[next] : last
-            let before = after == f ? f : (next > 0 ? known[next - 1] : first)
-            guard let a = rows[before], let b = rows[after] else { return nil }
-            let span = times[after] - times[before]
-            let k = span > 0 ? max(0, min(1, (times[f] - times[before]) / span)) : 0
-            complete.append(zip(a, b).map { $0 + ($1 - $0) * k })
+        guard let first = rows.first(where: { $0 != nil }) ?? nil else { return nil }
+        let measured = rows.map { $0 != nil }
+        let gaps = GapFilling(longestGap: .infinity, lookAhead: lookAhead).sources(measured: measured, times: times)
+        var complete = rows.indices.map { f in
+            rows[f] ?? gaps[f].map { gap in
+                zip(rows[gap.before] ?? first, rows[gap.after] ?? first).map { $0 + ($1 - $0) * gap.position }
+            } ?? first
         }
-        if let filter, frames > 2 {
-            let unit = complete.map { $0[2] }.sorted()[frames / 2]
-            let columns = (0..<3).map { c in filter.smoothed(complete.map { $0[c] }, times: times, scale: unit) }
+        if let filter, frames > 1 {
+            let sides = MeasuringWindow().samples(of: frames) { rows[$0]?[2] }.sorted()
+            let unit = sides[sides.count / 2]
+            let columns = (0..<3).map { c in
+                filter.smoothed(
+                    complete.map { $0[c] }, times: times, scale: unit, lookAhead: lookAhead, measured: measured)
+            }
             complete = (0..<frames).map { f in columns.map { $0[f] } }
         }
         return complete.map { FaceSquare(x: $0[0], y: $0[1], side: $0[2]) }

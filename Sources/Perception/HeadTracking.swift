@@ -11,22 +11,27 @@ public struct HeadMotion: Sendable, Equatable {
 }
 
 /// Follows a head over a clip: a fit per frame, short gaps filled, smoothed without lag.
+///
+/// A frame depends on all frames before it, and on those after it within the look-ahead only.
 public struct HeadTracking: Sendable {
     public var set: LandmarkSet
     /// Faces below this confidence are not used.
     public var confidenceThreshold: Double
-    /// The longest gap that is filled, seconds.
+    /// The longest gap that is filled, seconds. Of a longer one the beginning is: its length does not show there yet.
     public var longestGap: Double
+    /// How much of what follows a frame has a say in it, seconds.
+    public var lookAhead: Double
     /// nil leaves the fits as they are.
     public var filter: OneEuroFilter?
 
     public init(
         set: LandmarkSet, confidenceThreshold: Double = 0.5, longestGap: Double = 0.5,
-        filter: OneEuroFilter? = OneEuroFilter()
+        lookAhead: Double = 0.2, filter: OneEuroFilter? = OneEuroFilter()
     ) {
         self.set = set
         self.confidenceThreshold = confidenceThreshold
         self.longestGap = longestGap
+        self.lookAhead = lookAhead
         self.filter = filter
     }
 
@@ -56,8 +61,10 @@ public struct HeadTracking: Sendable {
             // A fit that is off by a quarter of the radius explains nothing.
             sure.append(Double(confidence[f]) * max(0, 1 - 4 * pose.residual))
         }
+        let radii = MeasuringWindow().samples(of: values.count) { values[$0]?[6] }.sorted()
+        let measured = values.map { $0 != nil }
         fill(&values, &sure, times: times)
-        smooth(&values, times: times)
+        smooth(&values, measured: measured, times: times, size: radii.isEmpty ? 1 : max(radii[radii.count / 2], 1e-6))
         return HeadMotion(
             rotations: values.map { $0.map { Matrix3.rotation(quaternion: Array($0[0..<4])) } ?? Matrix3.identity },
             centers: values.map { $0.map { SIMD2($0[4], $0[5]) } ?? .zero },
@@ -65,36 +72,26 @@ public struct HeadTracking: Sendable {
     }
 
     private func fill(_ values: inout [[Double]?], _ sure: inout [Double], times: [Double]) {
-        let known = values.map { $0 != nil }
-        var f = 0
-        while f < known.count {
-            guard !known[f] else {
-                f += 1
-                continue
-            }
-            let start = f
-            while f < known.count, !known[f] { f += 1 }
-            guard start > 0, f < known.count, let a = values[start - 1], let b = values[f],
-                times[f] - times[start - 1] <= longestGap
-            else { continue }
-            for i in start..<f {
-                let k = (times[i] - times[start - 1]) / (times[f] - times[start - 1])
-                values[i] = zip(a, b).map { $0 + ($1 - $0) * k }
-                // Marked as not measured: less sure than either end.
-                sure[i] = min(sure[start - 1], sure[f]) / 2
-            }
+        let gaps = GapFilling(longestGap: longestGap, lookAhead: lookAhead)
+        for (f, source) in gaps.sources(measured: values.map { $0 != nil }, times: times).enumerated() {
+            guard let source, let a = values[source.before], let b = values[source.after] else { continue }
+            values[f] = zip(a, b).map { $0 + ($1 - $0) * source.position }
+            // Marked as not measured: less sure than either end.
+            sure[f] = min(sure[source.before], sure[source.after]) / 2
         }
     }
 
-    private func smooth(_ values: inout [[Double]?], times: [Double]) {
+    /// - Parameter size: The head's radius in pixels.
+    private func smooth(_ values: inout [[Double]?], measured: [Bool], times: [Double], size: Double) {
         guard let filter else { return }
-        for run in JointTrackSmoothing.runs(values.map { $0 != nil }) where run.count > 2 {
+        for run in JointTrackSmoothing.runs(values.map { $0 != nil }) where run.count > 1 {
             let rows = run.compactMap { values[$0] }
-            let runTimes = Array(times[run])
-            let size = max(rows.map { $0[6] }.sorted()[rows.count / 2], 1e-6)
+            let (runTimes, runMeasured) = (Array(times[run]), Array(measured[run]))
             let columns = (0..<7).map { c in
                 // Quaternion parts move by half the angle; places are taken against three radii, about a shoulder width.
-                filter.smoothed(rows.map { $0[c] }, times: runTimes, scale: c < 4 ? 0.5 : 3 * size)
+                filter.smoothed(
+                    rows.map { $0[c] }, times: runTimes, scale: c < 4 ? 0.5 : 3 * size, lookAhead: lookAhead,
+                    measured: runMeasured)
             }
             for (i, f) in run.enumerated() { values[f] = columns.map { $0[i] } }
         }

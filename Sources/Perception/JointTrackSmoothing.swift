@@ -1,17 +1,23 @@
 /// Fills short gaps of a pose track and smooths it.
 ///
-/// Works on the whole sequence: a gap needs both its ends, and the filter runs in both directions.
+/// A frame depends on all frames before it, and on those after it within the look-ahead only.
 public struct JointTrackSmoothing: Sendable {
     /// Joints below this confidence count as not seen.
     public var confidenceThreshold: Float
-    /// The longest gap that is filled, seconds. Half of it is held at the ends of a sequence.
+    /// The longest gap that is filled, seconds. Of a longer one the beginning is: its length does not show there yet.
     public var longestGap: Double
+    /// How much of what follows a frame has a say in it, seconds.
+    public var lookAhead: Double
     /// nil leaves measured values as they are.
     public var filter: OneEuroFilter?
 
-    public init(confidenceThreshold: Float = 0.5, longestGap: Double = 0.5, filter: OneEuroFilter? = OneEuroFilter()) {
+    public init(
+        confidenceThreshold: Float = 0.5, longestGap: Double = 0.5, lookAhead: Double = 0.2,
+        filter: OneEuroFilter? = OneEuroFilter()
+    ) {
         self.confidenceThreshold = confidenceThreshold
         self.longestGap = longestGap
+        self.lookAhead = lookAhead
         self.filter = filter
     }
 
@@ -52,11 +58,14 @@ public struct JointTrackSmoothing: Sendable {
             seen[f] = source.confidence(f, joint) >= confidenceThreshold && numbers.allSatisfy(\.isFinite)
             for (c, number) in numbers.enumerated() { values[c][f] = seen[f] ? Double(number) : 0 }
         }
-        let fills = gaps(seen: seen, times: source.times)
-        for fill in fills { interpolate(fill, &values, times: source.times) }
-        var known = seen
-        for fill in fills { for f in fill.frames { known[f] = true } }
-        if let filter { smooth(&values, runs: Self.runs(known), times: source.times, unit: unit, filter: filter) }
+        let fills = GapFilling(longestGap: longestGap, lookAhead: lookAhead).sources(measured: seen, times: source.times)
+        for (f, fill) in fills.enumerated() {
+            if let fill { for c in values.indices { values[c][f] = fill.value(values[c]) } }
+        }
+        let known = zip(seen, fills).map { $0 || $1 != nil }
+        if let filter {
+            smooth(&values, runs: Self.runs(known), measured: seen, times: source.times, unit: unit, filter: filter)
+        }
         for f in 0..<frames where known[f] {
             var p = SIMD2(Float(values[0][f]), Float(values[1][f]))
             var q = SIMD3(Float(values[2][f]), Float(values[3][f]), Float(values[4][f]))
@@ -67,72 +76,28 @@ public struct JointTrackSmoothing: Sendable {
             result.setPoint(f, joint, p)
             result.setPosition(f, joint, q)
         }
-        for fill in fills {
-            for f in fill.frames {
-                let i = f * Skeleton.jointCount + joint
-                // As sure as the less sure end: a filled joint is drawn like its neighbours in time, and flagged.
-                let ends = [fill.before, fill.after].compactMap { $0 }.map { source.confidence($0, joint) }
-                result.confidence[i] = ends.min() ?? 0
-                result.filled[i] = 1
-            }
-        }
-    }
-
-    private struct Gap {
-        var frames: Range<Int>
-        var before: Int?
-        var after: Int?
-    }
-
-    private func gaps(seen: [Bool], times: [Double]) -> [Gap] {
-        var result: [Gap] = []
-        var f = 0
-        while f < seen.count {
-            guard !seen[f] else {
-                f += 1
-                continue
-            }
-            let start = f
-            while f < seen.count, !seen[f] { f += 1 }
-            let before = start > 0 ? start - 1 : nil
-            let after = f < seen.count ? f : nil
-            let span: Double
-            switch (before, after) {
-            case (let b?, let a?): span = times[a] - times[b]
-            case (let b?, nil): span = 2 * (times[f - 1] - times[b])
-            case (nil, let a?): span = 2 * (times[a] - times[start])
-            case (nil, nil): continue
-            }
-            if span <= longestGap + 1e-9 { result.append(Gap(frames: start..<f, before: before, after: after)) }
-        }
-        return result
-    }
-
-    private func interpolate(_ gap: Gap, _ values: inout [[Double]], times: [Double]) {
-        for c in values.indices {
-            for f in gap.frames {
-                switch (gap.before, gap.after) {
-                case (let b?, let a?):
-                    let k = (times[f] - times[b]) / max(times[a] - times[b], 1e-9)
-                    values[c][f] = values[c][b] + (values[c][a] - values[c][b]) * k
-                case (let b?, nil): values[c][f] = values[c][b]
-                case (nil, let a?): values[c][f] = values[c][a]
-                case (nil, nil): break
-                }
-            }
+        for (f, fill) in fills.enumerated() {
+            guard let fill else { continue }
+            let i = f * Skeleton.jointCount + joint
+            // As sure as the less sure end: a filled joint is drawn like its neighbours in time, and flagged.
+            result.confidence[i] = min(source.confidence(fill.before, joint), source.confidence(fill.after, joint))
+            result.filled[i] = 1
         }
     }
 
     private func smooth(
-        _ values: inout [[Double]], runs: [Range<Int>], times: [Double], unit: Double, filter: OneEuroFilter
+        _ values: inout [[Double]], runs: [Range<Int>], measured: [Bool], times: [Double], unit: Double,
+        filter: OneEuroFilter
     ) {
-        for run in runs where run.count > 2 {
-            let runTimes = Array(times[run])
+        for run in runs where run.count > 1 {
+            let (runTimes, runMeasured) = (Array(times[run]), Array(measured[run]))
             for c in values.indices {
                 // Metres are taken against a shoulder width of 0.35 m.
                 let scale = c < 2 ? unit : 0.35
                 values[c].replaceSubrange(
-                    run, with: filter.smoothed(Array(values[c][run]), times: runTimes, scale: scale))
+                    run,
+                    with: filter.smoothed(
+                        Array(values[c][run]), times: runTimes, scale: scale, lookAhead: lookAhead, measured: runMeasured))
             }
         }
     }
@@ -151,10 +116,10 @@ public struct JointTrackSmoothing: Sendable {
         return result
     }
 
-    /// The median shoulder width in pixels: the unit speeds are measured in.
+    /// The median shoulder width in pixels as the clip begins: the unit speeds are measured in.
     private func bodyUnit(of track: JointTrack) -> Float {
         let (left, right) = (Skeleton.Joint.leftShoulder, Skeleton.Joint.rightShoulder)
-        let widths = (0..<track.frameCount).compactMap { f -> Float? in
+        let widths = MeasuringWindow().samples(of: track.frameCount) { f -> Float? in
             guard track.isMeasured(f, left, threshold: confidenceThreshold),
                 track.isMeasured(f, right, threshold: confidenceThreshold)
             else { return nil }
