@@ -84,7 +84,7 @@ public struct ExternalNode: Sendable {
         let ending = try ExternalProgram.run(
             command() + [URL(fileURLWithPath: request).standardizedFileURL.path], folder: manifest.folder,
             environment: variables, cancellation: cancellation, timeout: manifest.timeout,
-            output: { line in
+            grace: manifest.grace, output: { line in
                 switch ExternalMessage(line) {
                 case .progress(let done, let total, let unit): context.progress(done, of: total, unit)
                 case .error(let text): said.withLock { $0.error = text }
