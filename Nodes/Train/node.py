@@ -89,7 +89,6 @@ def train(request, stage):
         Report.say(message="an interrupted run is still saving; waiting for it")
         fcntl.flock(lock, fcntl.LOCK_EX)
     options = options_of(request, stage, folder)
-    torch.manual_seed(options.seed)
     run(options)
     for port, name in OUTPUTS[stage].items():
         write_model(request["outputs"][port], *load_averaged(folder, name))

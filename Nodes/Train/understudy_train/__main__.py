@@ -60,6 +60,7 @@ def run(options):
         raise SystemExit(f"windows of {options.frames} frames: they must have 1 + 4m, at least 5")
     if options.threads:
         torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
     if options.stage in ("stage1", "stage2", "stage3"):
         from .stage_transformer import run as stage
         stage(options, int(options.stage[-1]))
