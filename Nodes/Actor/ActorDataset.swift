@@ -3,8 +3,10 @@ import NodeKit
 /// Makes a shard of training clips.
 public struct ActorDataset: Node {
     public static let type: NodeType = "actor.dataset"
-    public static let version = 2
+    public static let version = 3
     public static let summary = "Makes training clips of procedural actors: frames, references, control maps, ground truth, speech."
+
+    public static let cost = NodeCost(threads: .all)
 
     @Parameter("Names the dataset.", in: 0...1e15) var seed = 0
     @Parameter("Number of the first clip; clip i of a seed is always the same.", in: 0...1e9) var first = 0
@@ -25,14 +27,12 @@ public struct ActorDataset: Node {
             seed: UInt64(seed), frames: frames, references: references, width: size.width, height: size.height,
             framesPerSecond: fps, faceCrop: crop, framing: ActorFraming(rawValue: framing.rawValue) ?? .any,
             speech: speech)
-        var made: [ActorDatasetWriter.Clip] = []
-        for index in first..<first + clips {
-            try context.checkCancelled()
-            made.append(try maker.clip(index))
-            context.progress(made.count, of: clips, "clips")
-        }
         try $tensors.write(headerCapacity: 32_768) { writer in
-            try maker.write(made) { try writer.write($0, $1, shape: $2) } bytes: { try writer.write($0, $1, shape: $2) }
+            try writer.set(metadata: maker.metadata(first: first))
+            try maker.write(clips: first..<first + clips, threads: context.threads, scratch: context.scratch, to: writer) { made in
+                context.progress(made, of: clips, "clips")
+                try context.checkCancelled()
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
+import Dispatch
 import Foundation
 import Perception
 import Safetensors
+import Synchronization
 
 /// Writes shards of clips for training.
 public struct ActorDatasetWriter: Sendable {
@@ -91,11 +93,11 @@ public struct ActorDatasetWriter: Sendable {
     ///
     /// - Throws: `SafetensorsError` when the file exists or cannot be written.
     public func writeShard(clips range: Range<Int>, to path: String) throws {
-        let temporary = path + ".part"
-        try? FileManager.default.removeItem(atPath: temporary)
-        let clips = try range.map { try clip($0) }
+        let (temporary, scratch) = (path + ".part", path + ".tensors")
+        for leftover in [temporary, scratch] { try? FileManager.default.removeItem(atPath: leftover) }
+        defer { try? FileManager.default.removeItem(atPath: scratch) }
         let writer = try SafetensorsWriter(path: temporary, metadata: metadata(first: range.lowerBound), headerCapacity: 8192)
-        try write(clips) { try writer.write($0, $1, shape: $2) } bytes: { try writer.write($0, $1, shape: $2) }
+        try write(clips: range, scratch: scratch, to: writer)
         try writer.finish(sync: false)
         try FileManager.default.moveItem(atPath: temporary, toPath: path)
     }
@@ -110,34 +112,51 @@ public struct ActorDatasetWriter: Sendable {
         ]
     }
 
-    /// Hands the stacked tensors of `clips` to a writer, wide types first.
+    /// Makes clips, `threads` at a time, and writes their stacked tensors, wide types first.
+    ///
+    /// - Parameters:
+    ///   - scratch: A folder for what is not written yet.
+    ///   - progress: Gets how many clips are made; what it throws ends the work.
     func write(
-        _ clips: [Clip], floats: (String, [Float], [Int]) throws -> Void,
-        bytes: (String, [UInt8], [Int]) throws -> Void
+        clips range: Range<Int>, threads: Int = 1, scratch: String, to sink: some TensorSink, progress: (Int) throws -> Void = { _ in }
     ) throws {
-        let (n, f, r, l) = (clips.count, frames, references, ActorHead.landmarkNames.count)
-        let shapes: [(String, [Int])] = [
-            ("keypoints", [n, f, 75, 2]), ("positions", [n, f, 75, 3]), ("confidence", [n, f, 75]),
-            ("head_rotation", [n, f, 3, 3]), ("head_center", [n, f, 2]), ("head_radius", [n, f]),
-            ("face_box", [n, f, 4]), ("landmarks", [n, f, l, 3]), ("face_confidence", [n, f]),
-            ("person_box", [n, f, 4]), ("expression", [n, f, ActorExpression.names.count]),
-            ("visemes", [n, f, Viseme.allCases.count]), ("audio", [n, audioCount]), ("has_audio", [n]),
-            ("reference_keypoints", [n, r, 75, 2]), ("reference_confidence", [n, r, 75]),
-            ("reference_head_radius", [n, r]), ("reference_person_box", [n, r, 4]),
-        ]
-        for (name, shape) in shapes { try floats(name, clips.flatMap { $0.floats[name] ?? [] }, shape) }
-        let pictures: [(String, [Int])] = [
-            ("frames", [n, f, height, width, 3]), ("references", [n, r, height, width, 3]),
-            ("skeleton", [n, f, height, width, 3]), ("sphere", [n, f, height, width, 3]),
-            ("reference_skeleton", [n, r, height, width, 3]), ("reference_sphere", [n, r, height, width, 3]),
-            ("face", [n, f, faceCrop, faceCrop, 3]),
-        ]
-        for (name, shape) in pictures {
-            var all: [UInt8] = []
-            all.reserveCapacity(shape.reduce(1, *))
-            for clip in clips { all += clip.bytes[name] ?? [] }
-            try bytes(name, all, shape)
+        let stack = try ActorClipStack(folder: scratch, tensors: tensors)
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: max(1, threads)) {
+            let batch = start..<min(start + max(1, threads), range.upperBound)
+            let made = Mutex<[Int: Result<Clip, any Error>]>([:])
+            DispatchQueue.concurrentPerform(iterations: batch.count) { i in
+                let clip = Result { try self.clip(batch.lowerBound + i) }
+                made.withLock { $0[i] = clip }
+            }
+            let clips = made.withLock { $0 }
+            for i in 0..<batch.count { if let clip = clips[i] { try stack.append(clip.get()) } }
+            try progress(batch.upperBound - range.lowerBound)
         }
+        try stack.move(to: sink)
+    }
+
+    /// The stacked tensors and one clip's part of each; without references, none of theirs.
+    private var tensors: [ActorClipStack.Tensor] {
+        let (f, r, l) = (frames, references, ActorHead.landmarkNames.count)
+        let floats: [(String, [Int])] = [
+            ("keypoints", [f, 75, 2]), ("positions", [f, 75, 3]), ("confidence", [f, 75]),
+            ("head_rotation", [f, 3, 3]), ("head_center", [f, 2]), ("head_radius", [f]),
+            ("face_box", [f, 4]), ("landmarks", [f, l, 3]), ("face_confidence", [f]),
+            ("person_box", [f, 4]), ("expression", [f, ActorExpression.names.count]),
+            ("visemes", [f, Viseme.allCases.count]), ("audio", [audioCount]), ("has_audio", []),
+            ("reference_keypoints", [r, 75, 2]), ("reference_confidence", [r, 75]),
+            ("reference_head_radius", [r]), ("reference_person_box", [r, 4]),
+        ]
+        let pictures: [(String, [Int])] = [
+            ("frames", [f, height, width, 3]), ("references", [r, height, width, 3]),
+            ("skeleton", [f, height, width, 3]), ("sphere", [f, height, width, 3]),
+            ("reference_skeleton", [r, height, width, 3]), ("reference_sphere", [r, height, width, 3]),
+            ("face", [f, faceCrop, faceCrop, 3]),
+        ]
+        let all: [ActorClipStack.Tensor] =
+            floats.map { .init(name: $0.0, dtype: .f32, elementShape: $0.1) }
+            + pictures.map { .init(name: $0.0, dtype: .u8, elementShape: $0.1) }
+        return all.filter { !$0.elementShape.contains(0) }
     }
 }
 

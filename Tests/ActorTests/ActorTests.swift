@@ -87,4 +87,19 @@ import Testing
         #expect(video.count == 5 && pose.count == 5 && table.values.count == 5)
         #expect(abs(audio.duration - 5.0 / 24) < 1e-3)
     }
+
+    @Test func datasetIsTheSameOnAnyNumberOfThreads() throws {
+        let bench = try NodeBench()
+        let shards = try [1, 3].map { threads in
+            try bench.run(
+                ActorDataset.self,
+                parameters: ["clips": .integer(4), "frames": .integer(2), "size": .string("32x32"), "crop": .integer(8), "speech": .number(0)],
+                threads: threads)
+        }
+        #expect(shards[0].artifacts["tensors"]?.digest == shards[1].artifacts["tensors"]?.digest)
+        let bundle: TensorBundle = try shards[0]["tensors"]
+        #expect(bundle.file.tensors["frames"]?.shape == [4, 2, 32, 32, 3] && bundle.file.tensors["has_audio"]?.shape == [4])
+        let said = try bundle.file.metadata([String: String].self, of: .tensor)
+        #expect(said["fps"] == "24.0" && said["landmarks"]?.isEmpty == false)
+    }
 }

@@ -13,8 +13,7 @@ Every training stage resumes: kill it at any moment, start the same command agai
 --nproc-per-node N -m understudy_train STAGE …
 """
 import argparse
-import os
-import sys
+import importlib
 
 import torch
 
@@ -45,30 +44,29 @@ def parser():
     p.add_argument("--judge", type=int, default=8, help="held-out clips sampled at each judging")
     p.add_argument("--sample-steps", type=int, default=6)
     p.add_argument("--signals", type=int, default=3, choices=[1, 3], help="evaluate: 1 without face, 3 with")
-    p.add_argument("--evaluate-every", type=float, default=300, help="seconds")
+    p.add_argument("--judgements", type=int, default=10, help="so often held-out clips are judged over the schedule; 0: never")
     p.add_argument("--save-every", type=float, default=60, help="seconds")
     return p
 
 
-def main(arguments=None):
-    options = parser().parse_args(arguments)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+def run(options):
+    """Runs a stage. Raises SystemExit with the reason when the options or the data do not do."""
     needed = {"vae": ["data"], "keypoints": ["data"], "stage1": ["data", "vae"], "stage2": ["data", "vae", "previous"],
               "stage3": ["data", "vae", "previous"], "audio": ["data", "previous"], "evaluate": ["data", "vae", "previous"], "export": []}
     missing = [n for n in needed[options.stage] if not getattr(options, n)]
     if missing:
-        sys.exit(f"understudy_train {options.stage}: also needs {', '.join('--' + m for m in missing)}")
+        raise SystemExit(f"{options.stage} also needs {', '.join(missing)}")
     if options.frames < 5 or options.frames % 4 != 1:
-        sys.exit(f"--frames {options.frames}: must be 1 + 4m, at least 5")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        raise SystemExit(f"windows of {options.frames} frames: they must have 1 + 4m, at least 5")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
     if options.stage in ("stage1", "stage2", "stage3"):
-        from .stage_transformer import run
-        run(options, int(options.stage[-1]))
+        from .stage_transformer import run as stage
+        stage(options, int(options.stage[-1]))
     else:
-        import importlib
         importlib.import_module(f".stage_{options.stage}", __package__).run(options)
 
 
 if __name__ == "__main__":
-    main()
+    run(parser().parse_args())

@@ -1,8 +1,10 @@
 """Shards of clips, as the actor's dataset writer makes them: one safetensors file holds n clips, every tensor has them in front.
 
-Read here: frames, references, skeleton, sphere, reference_skeleton, reference_sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions, confidence, head_rotation, head_center,
-head_radius, landmarks, face_confidence, person_box (f32); for speech: audio [n, samples], has_audio [n] and the metadata sample_rate.
+Read here: frames, references, skeleton, sphere, reference_skeleton, reference_sphere, face (bytes [n, F|R, H, W, 3]); keypoints, positions,
+confidence, head_rotation, head_center, head_radius, landmarks, face_confidence, person_box (f32); for speech: audio [n, samples], has_audio [n]
+and the metadata fps, sample_rate.
 """
+import json
 import pathlib
 
 import torch
@@ -12,23 +14,29 @@ from .training import device
 
 
 class Clips:
-    """All clips of a folder in a fixed order. Each clip is another person, so the last `held_out` clips are people never trained on."""
+    """All clips of a folder, or of a list of files, in a fixed order; tensors are read as they are asked for. Each clip is another person,
+    so the last `held_out` clips (a fifth at most) are people never trained on."""
 
-    def __init__(self, folder, held_out=32):
-        self.folder = pathlib.Path(folder)
-        self.paths = sorted(self.folder.glob("*.safetensors"))
+    def __init__(self, source, held_out=32):
+        self.paths = [pathlib.Path(p) for p in source] if isinstance(source, list) else sorted(pathlib.Path(source).glob("*.safetensors"))
         if not self.paths:
-            raise SystemExit(f"{self.folder}: no shards (*.safetensors) there; write some with the actor's dataset node first")
+            raise SystemExit(f"{source}: no shards (*.safetensors) there; write some with the actor's dataset node first")
         self.files, self.index = [], []
         for path in self.paths:
             file = safe_open(path, "pt")
-            names = set(file.keys())
-            if "frames" not in names:
+            if "frames" not in file.keys():
                 raise SystemExit(f"{path}: has no tensor 'frames'; is it a shard of actor clips?")
-            self.index += [(len(self.files), i) for i in range(file.get_slice("frames").get_shape()[0])]
             self.files.append(file)
+            shape, first = file.get_slice("frames").get_shape(), self.files[0].get_slice("frames").get_shape()
+            if shape[1:] != first[1:]:
+                raise SystemExit(f"{path}: clips of {shape[1:]} (frames, height, width, colours); those of {self.paths[0]} are {first[1:]}")
+            self.index += [(len(self.files) - 1, i) for i in range(shape[0])]
+        if len(self.index) < 2:
+            raise SystemExit(f"{self.paths[0]}: one clip; training needs two at least, one of them to judge by")
+        # A plain shard has its metadata as they are, an artifact of the engine as one JSON object.
         self.metadata = self.files[0].metadata() or {}
-        held_out = min(held_out, len(self.index) // 5)
+        self.metadata.update(json.loads(self.metadata.get("understudy.meta", "{}")))
+        held_out = min(held_out, max(1, len(self.index) // 5))
         self.training, self.held_out = range(len(self.index) - held_out), range(len(self.index) - held_out, len(self.index))
 
     def __len__(self):

@@ -61,4 +61,4 @@ def run(options):
         held = [torch.stack(x) for x in zip(*(pair(c) for c in held_out))]
         return {"unexplained": round(float(unexplained(averaged["audio"], *held)), 4)}
 
-    training.run(batch, loss, evaluate, options.evaluate_every, options.save_every)
+    training.run(batch, loss, evaluate, options.judgements, options.save_every)

@@ -95,7 +95,7 @@ def run(options):
                 sums[k] = sums.get(k, 0) + float(v)
         return {k: round(v / number, 4) for k, v in sums.items()}
 
-    training.run(batch, loss, evaluate, options.evaluate_every, options.save_every)
+    training.run(batch, loss, evaluate, options.judgements, options.save_every)
 
 
 def rotation_of(head):

@@ -40,6 +40,8 @@ def make_networks(options, vae, previous):
             config, state = load_averaged(previous, name)
             made[name] = networks.build(config)
             made[name].load_state_dict(state)
+        if made["transformer"].config["in_channels"] != latent:
+            raise SystemExit(f"the DiT was trained on latents of {made['transformer'].config['in_channels']} channels, the VAE has {latent}")
     return {k: n.to(device()) for k, n in made.items()}
 
 
@@ -183,5 +185,5 @@ def run(options, stage):
     shift = made["transformer"].config["shift"]
     training.run(batches, lambda batch, rng: flow_loss(made, batch, rng, stage, shift),
                  lambda averaged: judge(averaged, vae, clips, batches, stage, min(options.judge, len(clips.held_out)), options.sample_steps),
-                 options.evaluate_every, options.save_every)
+                 options.judgements, options.save_every)
     Report.line(f"stage {stage} done at step {training.step}")

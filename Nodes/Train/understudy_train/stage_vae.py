@@ -50,7 +50,7 @@ def run(options):
         frames = int(rng.choice([1, 5, 9, 9]))
         return crop_batch(clips, rng, options.batch * (9 // frames), frames, options.crop)
 
-    training.run(batch, loss, evaluate, options.evaluate_every, options.save_every)
+    training.run(batch, loss, evaluate, options.judgements, options.save_every)
     set_statistics(training.averaged["vae"], clips)
     vae.config.update(training.averaged["vae"].config)
     training.save()

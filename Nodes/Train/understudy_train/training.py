@@ -11,6 +11,7 @@ import time
 import numpy as np
 import torch
 import torch.distributed as dist
+from safetensors import safe_open
 
 
 class Report:
@@ -19,13 +20,24 @@ class Report:
     machine = False
 
     @classmethod
-    def progress(cls, done, total, unit="steps"):
+    def say(cls, **message):
         if cls.machine:
-            print(json.dumps({"progress": {"done": done, "total": total, "unit": unit}}), flush=True)
+            cls.write(sys.stdout, json.dumps(message))
+
+    @classmethod
+    def progress(cls, done, total, unit="steps"):
+        cls.say(progress={"done": done, "total": total, "unit": unit})
+
+    @classmethod
+    def line(cls, text):
+        cls.write(sys.stderr, text)
 
     @staticmethod
-    def line(text):
-        print(text, file=sys.stderr, flush=True)
+    def write(stream, text):
+        try:
+            print(text, file=stream, flush=True)
+        except OSError:                                                              # nobody listens any more: save and end all the same
+            pass
 
 
 def world():
@@ -110,7 +122,9 @@ class Training:
         if matrices:
             self.optimizers.append(Muon(matrices, lr=rate, weight_decay=decay))
         self.averaged = {k: copy.deepcopy(n).eval().requires_grad_(False) for k, n in networks.items()}
-        self.step, self.seconds, self.best = 0, 0.0, None
+        self.step, self.seconds = 0, 0.0
+        self.judged = 0                                                              # times that held-out clips were judged
+        self.sums, self.count = {}, 0                                                # of what the next line of the curve averages
         self.stopping = False
         self.resume()
 
@@ -119,7 +133,9 @@ class Training:
         return self.folder / "checkpoint.pt"
 
     def resume(self):
+        curve = self.folder / "curve.jsonl"
         if not self.path.exists():
+            curve.unlink(missing_ok=True)
             return
         state = torch.load(self.path, map_location=device(), weights_only=False)
         for k, n in self.networks.items():
@@ -130,6 +146,10 @@ class Training:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.step, self.seconds = state["step"], state["seconds"]
+        self.judged, self.sums, self.count = state.get("curve", (0, {}, 0))
+        if curve.exists() and self.rank == 0:                                        # what came after the checkpoint comes again
+            rows = [row for row in curve.read_text().splitlines(True) if row.endswith("\n") and json.loads(row)["step"] <= self.step]
+            curve.write_text("".join(rows))
         Report.line(f"resumed at step {self.step}, after {self.seconds / 60:.1f} minutes")
 
     def save(self):
@@ -139,7 +159,7 @@ class Training:
                          "averaged": {k: n.state_dict() for k, n in self.averaged.items()},
                          "configurations": {k: n.config for k, n in self.networks.items()},
                          "optimizers": [o.state_dict() for o in self.optimizers], "step": self.step, "seconds": self.seconds,
-                         "stage": self.configuration}, self.path)
+                         "curve": (self.judged, self.sums, self.count), "stage": self.configuration}, self.path)
 
     def fraction(self):
         """How much of the training is done, 0…1: by steps or by minutes, whichever is further."""
@@ -151,15 +171,20 @@ class Training:
             with open(self.folder / "curve.jsonl", "a") as file:
                 file.write(json.dumps({"step": self.step, "minutes": round(self.seconds / 60, 2), **values}) + "\n")
 
-    def run(self, batch, loss, evaluate=None, evaluate_every=300, save_every=60):
-        """evaluate_every and save_every in seconds."""
+    def run(self, batch, loss, evaluate=None, judgements=10, save_every=60):
+        """Trains to the end of the schedule; at SIGTERM or SIGINT saves and exits. `evaluate(averaged)` gives numbers of held-out clips, at
+        the start, at the end and between, so that the schedule falls into `judgements` parts; 0: never. save_every in seconds."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: setattr(self, "stopping", True))
+        if self.rank or not judgements:
+            evaluate = None
+        every = max(1, self.steps // 200)                                            # steps that a line of the curve averages
         started, already = time.monotonic(), self.seconds
-        last_save = last_line = started
-        last_evaluation = started if self.step else -math.inf
-        sums, count = {}, 0
+        last_save = last_line = last_progress = started
         while self.fraction() < 1 and not self.stopping:
+            if evaluate and self.fraction() * judgements >= self.judged:
+                self.evaluate(evaluate)
+                self.judged = int(self.fraction() * judgements) + 1
             rng = np.random.default_rng([self.seed, self.rank, self.step])
             torch.manual_seed(int(rng.integers(2 ** 31)))
             rate = self.rate * min(1, (self.step + 1) / self.warmup) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.fraction())))
@@ -187,24 +212,25 @@ class Training:
                     for a, p in zip(self.averaged[k].parameters(), n.parameters()):
                         a.lerp_(p, 1 - keep)
             for k, v in {"loss": float(value.detach()), **numbers}.items():
-                sums[k] = sums.get(k, 0.0) + v
-            count += 1
+                self.sums[k] = self.sums.get(k, 0.0) + v
+            self.count += 1
             now = time.monotonic()
             self.seconds = already + now - started
+            means = {k: round(v / self.count, 5) for k, v in self.sums.items()}
             if now - last_line > 20:
-                means = {k: round(v / count, 5) for k, v in sums.items()}
-                self.curve(rate=rate, **means)
                 Report.line(f"step {self.step}  {self.seconds / 60:.1f} min  " + "  ".join(f"{k} {v}" for k, v in means.items()))
+                last_line = now
+            if now - last_progress > 1:
                 Report.progress(int(self.fraction() * self.steps), self.steps)
-                sums, count, last_line = {}, 0, now
+                last_progress = now
+            if self.step % every == 0:
+                self.curve(rate=rate, **means)
+                self.sums, self.count = {}, 0
             if now - last_save > save_every:
                 self.save()
                 last_save = time.monotonic()
-            if evaluate and self.rank == 0 and now - last_evaluation > evaluate_every:
-                self.evaluate(evaluate)
-                last_evaluation = time.monotonic()
         self.save()
-        if evaluate and self.rank == 0 and not self.stopping:
+        if evaluate and not self.stopping:
             self.evaluate(evaluate)
         if self.size > 1:
             dist.barrier()
@@ -219,12 +245,35 @@ class Training:
         Report.line(f"step {self.step}  held out: {json.dumps(values)}")
 
 
-def load_averaged(folder, name):
-    """The averaged weights of one network of a finished (or stopped) stage: (configuration, state)."""
-    path = pathlib.Path(folder) / "checkpoint.pt"
-    if not path.exists():
-        raise SystemExit(f"{path}: no checkpoint there; run the stage that writes it first")
-    state = torch.load(path, map_location="cpu", weights_only=False)
-    if name not in state["averaged"]:
-        raise SystemExit(f"{path}: holds {', '.join(state['averaged'])}, not {name}")
-    return state["configurations"][name], state["averaged"][name]
+CLASSES = {"vae": "BlockVAE", "keypoints": "KeypointNet", "transformer": "DreamActorTransformer", "pose": "PoseEncoder",
+           "face": "FaceMotionEncoder", "audio": "AudioEncoder"}
+
+
+def load_averaged(source, name):
+    """One network as (configuration, state): the averaged weights of a stage's folder, finished or stopped; or a model, which is a
+    safetensors file with its configuration in the metadata or a Hugging Face folder. A dictionary has a source for each name."""
+    path = pathlib.Path(source[name] if isinstance(source, dict) else source)
+    if path.is_file() or (path / "config.json").exists():
+        config, state = load_model(path)
+    else:
+        path = path / "checkpoint.pt"
+        if not path.exists():
+            raise SystemExit(f"{path}: no checkpoint there; run the stage that writes it first")
+        saved = torch.load(path, map_location="cpu", weights_only=False)
+        if name not in saved["averaged"]:
+            raise SystemExit(f"{path}: holds {', '.join(saved['averaged'])}, not {name}")
+        config, state = saved["configurations"][name], saved["averaged"][name]
+    if config.get("_class_name") != CLASSES[name]:
+        raise SystemExit(f"{path}: is a {config.get('_class_name')}; a {CLASSES[name]} is needed")
+    return config, state
+
+
+def load_model(path):
+    files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
+    if len(files) != 1:
+        raise SystemExit(f"{path}: holds {len(files)} safetensors files; one is expected")
+    with safe_open(files[0], "pt") as file:
+        config = (file.metadata() or {}).get("config") if path.is_file() else (path / "config.json").read_text()
+        if not config:
+            raise SystemExit(f"{path}: has no 'config' in its metadata; a model is needed")
+        return json.loads(config), {k: file.get_tensor(k) for k in file.keys()}

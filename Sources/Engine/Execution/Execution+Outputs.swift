@@ -2,13 +2,14 @@ import Foundation
 import NodeKit
 
 extension Execution {
-    /// Puts the graph's outputs where the user looks for them; a file that is already right is left alone.
+    /// Puts the graph's outputs where the user looks for them; a file that is already right is left alone. A model becomes a
+    /// Hugging Face folder, as inputs of that type take it.
     ///
     /// - Returns: The paths by output name.
     func export() throws -> [String: [String]] {
         guard let base = options.outputFolder else { return [:] }
         let folder = "\(base)/\(graph.name.replacingOccurrences(of: "/", with: "-"))"
-        var copies: [(source: Artifact, target: String)] = []
+        var copies: [(source: Artifact, target: String, configuration: String?)] = []
         var paths: [String: [String]] = [:]
         for output in graph.outputs {
             guard let node = graph.node(output.node) else { continue }
@@ -17,11 +18,12 @@ extension Execution {
                 guard let port = node.description.output(output.port) else { continue }
                 let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
                 for (index, made) in (state.results[instance] ?? [:]).values(of: port).enumerated() {
-                    let suffix = (made.value.path as NSString).pathExtension
                     let place = port.type.element == nil ? "" : String(format: "-%03d", index)
-                    let target = "\(folder)/\(output.name)\(number)\(place).\(suffix)"
-                    copies.append((made.value, target))
-                    paths[output.name, default: []].append(target)
+                    let name = "\(folder)/\(output.name)\(number)\(place)"
+                    let configuration = made.value.type == .model ? try made.value.open().metadata["config"] : nil
+                    let suffix = (made.value.path as NSString).pathExtension
+                    copies.append((made.value, configuration == nil ? "\(name).\(suffix)" : "\(name)/model.safetensors", configuration))
+                    paths[output.name, default: []].append(configuration == nil ? "\(name).\(suffix)" : name)
                 }
             }
         }
@@ -34,14 +36,21 @@ extension Execution {
                     return try reader.outputDigest(copy.target) != copy.source.digest
                 }
             }
-            for (source, target) in stale {
+            for (_, target, configuration) in copies {
+                guard let configuration else { continue }
+                let folder = URL(fileURLWithPath: target).deletingLastPathComponent()
+                try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+                let (text, file) = (Data((configuration + "\n").utf8), folder.appending(path: "config.json"))
+                if (try? Data(contentsOf: file)) != text { try text.write(to: file, options: .atomic) }
+            }
+            for (source, target, _) in stale {
                 // Aside first: whoever has the old film open keeps it, and a kill leaves no half of one.
                 let temporary = "\(target).\(lease.name)"
                 try FileManager.default.copyItem(atPath: source.path, toPath: temporary)
                 chmod(temporary, 0o644)
                 guard rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
             }
-            try store.noteOutputs(stale.map { ($0.target, $0.source.digest) })
+            try store.noteOutputs(stale.map { (path: $0.target, digest: $0.source.digest) })
         } catch let error as StoreError {
             throw error
         } catch {

@@ -20,21 +20,34 @@ public struct ExternalManifest: Sendable {
     public let suffixes: [String: String]
     public let command: [String]
     public let python: Python?
+    /// Files and folders outside ``folder`` that the program consists of too, relative to it: what nodes share.
+    public let sources: [String]
     /// In seconds; nil: none.
     public let timeout: Double?
+    /// Seconds between being asked to end and being made to.
+    public let grace: Double
 
-    /// The digest of the folder's files: names and contents, without hidden files, `__pycache__` and `README.md`.
+    /// The digest of the program: names and contents of the folder's files and of ``sources``, without hidden files,
+    /// `__pycache__` and `README.md`.
+    ///
+    /// - Throws: ``NodeError`` when one of them is missing or cannot be read.
     public func codeDigest() throws -> Digest {
-        let root = URL(fileURLWithPath: folder).standardizedFileURL.path
         var text = "understudy external 1\n"
-        guard let files = FileManager.default.enumerator(atPath: root) else {
-            throw NodeError("cannot read the folder '\(folder)'")
+        func add(_ name: String) throws {
+            text += "\(ParameterLiteral.string(name).canonical) \(try Digest.ofFile("\(folder)/\(name)"))\n"
         }
-        let names = files.compactMap { $0 as? String }.filter { name in
-            !name.split(separator: "/").contains { $0.hasPrefix(".") || $0 == "__pycache__" } && name != "README.md"
+        func addFolder(_ path: String, prefix: String) throws {
+            guard let files = FileManager.default.enumerator(atPath: path) else { throw NodeError("cannot read the folder '\(path)'") }
+            let names = files.compactMap { $0 as? String }.filter { name in
+                !name.split(separator: "/").contains { $0.hasPrefix(".") || $0 == "__pycache__" } && name != "README.md"
+            }
+            for name in names.sorted() where FileState(path: "\(path)/\(name)") != nil { try add(prefix + name) }
         }
-        for name in names.sorted() where FileState(path: "\(root)/\(name)") != nil {
-            text += "\(ParameterLiteral.string(name).canonical) \(try Digest.ofFile("\(root)/\(name)"))\n"
+        try addFolder(folder, prefix: "")
+        for source in sources.sorted() {
+            if FileState(path: "\(folder)/\(source)") != nil { try add(source) } else {
+                try addFolder("\(folder)/\(source)", prefix: source + "/")
+            }
         }
         return Digest.of(text)
     }
@@ -57,7 +70,11 @@ public struct ExternalManifest: Sendable {
         let reader = ManifestReader(path: path)
         let top = try reader.mapping(root, "a manifest")
         try reader.checkKeys(
-            top, ["type", "version", "summary", "inputs", "outputs", "parameters", "command", "python", "cost", "timeout"])
+            top,
+            [
+                "type", "version", "summary", "inputs", "outputs", "parameters", "command", "sources", "python", "cost", "timeout",
+                "grace",
+            ])
         folder = (URL(fileURLWithPath: path).standardizedFileURL.path as NSString).deletingLastPathComponent
         var suffixes: [String: String] = [:]
         let type = try reader.text(top, "type", in: root)
@@ -69,14 +86,17 @@ public struct ExternalManifest: Sendable {
             type: NodeType(type), version: version, summary: try reader.text(top, "summary", in: root), inputs: inputs,
             outputs: outputs, parameters: try reader.parameters(top["parameters"]), cost: try reader.cost(top["cost"]))
         self.suffixes = suffixes
-        guard let command = top["command"], let words = command.sequence?.compactMap({ $0.scalar?.text }), !words.isEmpty,
-            words.count == command.sequence?.count
-        else { throw reader.error(top["command"] ?? root, "'command' is a list of words: command: [python, node.py]") }
-        self.command = words
+        let commandError = "'command' is a list of words: command: [python, node.py]"
+        command = try reader.words(top["command"], commandError)
+        guard !command.isEmpty else { throw reader.error(top["command"] ?? root, commandError) }
         python = try reader.python(top["python"])
-        timeout = try top["timeout"].map { node in
-            guard let seconds = reader.number(node), seconds > 0 else { throw reader.error(node, "'timeout' is in seconds") }
-            return seconds
+        let here = folder
+        sources = try reader.words(top["sources"], "'sources' is a list of files and folders") { node, source in
+            guard FileManager.default.fileExists(atPath: "\(here)/\(source)") else {
+                throw reader.error(node, "there is no '\(source)' beside the manifest; paths are relative to its folder")
+            }
         }
+        timeout = try reader.seconds(top, "timeout")
+        grace = try reader.seconds(top, "grace") ?? 2
     }
 }

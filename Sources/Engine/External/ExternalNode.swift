@@ -85,7 +85,7 @@ public struct ExternalNode: Sendable {
         let ending = try ExternalProgram.run(
             command() + [URL(fileURLWithPath: request).standardizedFileURL.path], folder: manifest.folder,
             environment: variables, cancellation: cancellation, timeout: manifest.timeout,
-            started: { run?.isProgram($0) },
+            grace: manifest.grace, started: { run?.isProgram($0) },
             output: { line in
                 switch ExternalMessage(line) {
                 case .progress(let done, let total, let unit): context.progress(done, of: total, unit)

@@ -7,16 +7,18 @@ enum ExternalProgram {
     ///   - started: Gets the program's process.
     ///   - output: Gets each line of standard output, one at a time; `errors` those of standard error. The two may be called at once.
     ///   - timeout: In seconds.
+    ///   - grace: Seconds between being asked to end and being made to.
     /// - Returns: How it ended; by a signal when it was cancelled or too slow.
     /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled.
     static func run(
         _ command: [String], folder: String, environment: [String: String], cancellation: Cancellation, timeout: Double?,
-        started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void, errors: @escaping @Sendable (String) -> Void
+        grace: Double = 2, started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void,
+        errors: @escaping @Sendable (String) -> Void
     ) throws -> ProcessGroup.Ending {
         if cancellation.isCancelled { throw CancellationError() }
         let process = try ProcessGroup(command, folder: folder, environment: environment)
         started(process.pid)
-        let token = cancellation.onCancel { process.terminate() }
+        let token = cancellation.onCancel { process.terminate(grace: grace) }
         defer { cancellation.removeHandler(token) }
         let readers = DispatchGroup()
         for (handle, body) in [(process.output, output), (process.errors, errors)] {
@@ -29,7 +31,7 @@ enum ExternalProgram {
         let tooSlow = Locked(false)
         let timer = DispatchWorkItem {
             tooSlow.withLock { $0 = true }
-            process.terminate()
+            process.terminate(grace: grace)
         }
         if let timeout { DispatchQueue.global().asyncAfter(deadline: .now() + timeout, execute: timer) }
         let ending = process.wait()

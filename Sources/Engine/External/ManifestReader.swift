@@ -39,6 +39,26 @@ struct ManifestReader {
         }
     }
 
+    /// A positive number of seconds; nil when the key is absent.
+    func seconds(_ mapping: YAMLMapping, _ key: String) throws -> Double? {
+        guard let node = mapping[key] else { return nil }
+        guard let seconds = number(node), seconds > 0 else { throw error(node, "'\(key)' is in seconds") }
+        return seconds
+    }
+
+    /// A list of words; empty when the key is absent. `message` says what it is to be, `check` looks at each word.
+    func words(
+        _ node: YAMLNode?, _ message: String, check: (YAMLNode, String) throws -> Void = { _, _ in }
+    ) throws -> [String] {
+        guard let node, !node.isNull else { return [] }
+        guard let items = node.sequence else { throw error(node, message) }
+        return try items.map { item in
+            guard let word = item.scalar?.text else { throw error(item, message) }
+            try check(item, word)
+            return word
+        }
+    }
+
     func boolean(_ node: YAMLNode?, _ key: String) throws -> Bool {
         guard let node else { return false }
         guard case .bool(let value)? = node.scalar?.value else { throw error(node, "'\(key)' is true or false") }
@@ -206,13 +226,10 @@ struct ManifestReader {
         var result = ExternalManifest.Python()
         result.version = python["version"]?.scalar?.text
         func list(_ key: String) throws -> [String] {
-            guard let node = python[key], !node.isNull else { return [] }
-            guard let words = node.sequence?.compactMap({ $0.scalar?.text }), words.count == node.sequence?.count else {
-                throw error(node, "'\(key)' is a list of requirements")
+            try words(python[key], "'\(key)' is a list of requirements") { node, word in
+                // A requirement is no option of pip: an index or a file elsewhere is not for a manifest to choose.
+                if word.hasPrefix("-") { throw error(node, "'\(word)' is no requirement") }
             }
-            // A requirement is no option of pip: an index or a file elsewhere is not for a manifest to choose.
-            for word in words where word.hasPrefix("-") { throw error(node, "'\(word)' is no requirement") }
-            return words
         }
         result.requirements = try list("requirements")
         result.noDependencies = try list("no_deps")

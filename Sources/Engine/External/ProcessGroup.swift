@@ -72,7 +72,7 @@ final class ProcessGroup: Sendable {
     }
 
     /// Asks the group to end, and after a while makes it.
-    func terminate(grace seconds: Double = 2) {
+    func terminate(grace seconds: Double) {
         signal(SIGTERM)
         DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { self.signal(SIGKILL) }
     }
