@@ -102,7 +102,7 @@ struct Cache: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
-            let store = try self.store.open()
+            let store = try self.store.make()
             let result = try store.importArchive(from: archive)
             print("\(result.actions) results, \(byteText(Int(result.bytes))) taken over; \(result.skipped) were there already")
         }

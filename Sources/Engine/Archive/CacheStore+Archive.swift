@@ -65,7 +65,7 @@ extension CacheStore {
                         reader.db.cachedStatement(
                             sql: """
                                 SELECT p.key FROM products p JOIN actions a ON a.key = p.key
-                                WHERE p.digest = ? AND a.node IN ('slice', 'segment')
+                                WHERE p.digest = ? AND a.node = 'cut'
                                 """), arguments: [digest.hex])
                     keys.formUnion(cuts.compactMap(Digest.init(hex:)))
                 }
@@ -139,8 +139,8 @@ extension CacheStore {
             files[port] = NewFile(path: "\(folder)/\(name)", type: PortType(output.type), digest: output.digest)
         }
         _ = try commit(
-            key: record.key, node: record.node, version: record.version, seconds: record.seconds, source: record.source,
-            files: files)
+            key: record.key, node: record.node, version: record.version, seconds: record.seconds, memory: record.memory,
+            source: record.source, files: files)
         return true
     }
 }

@@ -13,7 +13,7 @@ public struct ActionRecord: Sendable, Hashable, Codable {
 
     /// The action's key.
     public let key: Digest
-    /// The node's type, or `slice`, `segment`.
+    /// The node's type, or `cut`.
     public let node: String
     public let version: Int
     /// How long it took, in seconds.

@@ -24,8 +24,10 @@ extension GraphChecker {
             let suffix = slice ? EachRange.suffix : ""
             if fits.count == 1 { better = "\(owner).\(fits[0].name)\(suffix)" }
             if fits.count > 1 { notes.append(.init("of '\(owner)', \(listed(fits.map { "\(owner).\($0.name)" })) are \(port.type)")) }
-            if type.element == port.type, isList {
-                notes.append(.init("'\(owner)' has 'each', so from outside '\(owner).\(name)' is the list of what all its instances make", at: drafts[source].range))
+            if type.element == port.type {
+                if isList {
+                    notes.append(.init("'\(owner)' has 'each', so from outside '\(owner).\(name)' is the list of what all its instances make", at: drafts[source].range))
+                }
                 notes.append(.init("'\(id)' could take one at a time: each: \(owner).\(name), \(port.name): each.item"))
             }
         }
