@@ -141,7 +141,7 @@ let package = Package(
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
             ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
-        tests("EngineTests", ["Engine", "NodeTesting", "ActorNode"]),
+        tests("EngineTests", ["Engine", "NodeTesting", "ActorNode", "TensorFilesNode"]),
         tests("ExampleTests", ["Engine", "NodeCatalog", "MediaFilesNode", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),

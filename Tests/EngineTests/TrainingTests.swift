@@ -2,6 +2,7 @@ import ActorNode
 import Foundation
 import GraphKit
 import NodeKit
+import TensorFilesNode
 import Testing
 
 @testable import Engine
@@ -26,8 +27,10 @@ import Testing
         let (shop, folder) = try copy()
         let (nodes, problems) = try discover(folder, shop)
         #expect(problems.isEmpty, "\(problems)")
-        let dataset = NodeDefinition(ActorDataset.self).description
-        var catalogue = [dataset.type: dataset]
+        var catalogue: [NodeType: NodeDescription] = [:]
+        for native in [NodeDefinition(ActorDataset.self), NodeDefinition(TableSave.self)] {
+            catalogue[native.description.type] = native.description
+        }
         for node in nodes { catalogue[node.manifest.description.type] = node.manifest.description }
         let path = root.appending(path: "Graphs/train.yaml").path
         let (graph, diagnostics) = Graph.load(GraphRequest(path: path, overlays: [], settings: [], inputs: []), catalogue: catalogue)
