@@ -22,9 +22,9 @@ public enum Export {
     ///
     /// - Parameters:
     ///   - path: Where to; its extension says in which form. A `file` is copied as it is.
-    ///   - backdrop: Frames to draw tracks over, for pictures.
+    ///   - backdrop: Finds the pictures to draw tracks over.
     /// - Throws: ``NodeError`` when the type has no such form, else what reading or writing threw.
-    public static func write(_ artifact: Artifact, to path: String, backdrop: Video? = nil) throws {
+    public static func write(_ artifact: Artifact, to path: String, backdrop: BackdropSearch = { _, _ in nil }) throws {
         let form = URL(filePath: path).pathExtension.lowercased()
         let forms = extensions(for: artifact.type)
         guard artifact.type == .file || forms.contains(form) else {
