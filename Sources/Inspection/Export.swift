@@ -10,7 +10,7 @@ public enum Export {
         case .video, .maps: ["safetensors", "mp4", "png", "csv"]
         case .audio: ["safetensors", "wav", "png", "csv"]
         case .table: ["safetensors", "csv", "json"]
-        case .image: ["safetensors", "png"]
+        case .image, .latent, .poseFeatures, .reference: ["safetensors", "png"]
         case .segments: ["safetensors", "csv", "json"]
         case .file: ["any"]
         case .model, .tensor: ["safetensors"]

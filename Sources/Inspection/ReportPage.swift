@@ -1,4 +1,5 @@
 import Foundation
+import NodeKit
 
 /// One self-contained HTML page about a run: the graph, timings, previews, the films.
 public struct ReportPage {
