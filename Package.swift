@@ -126,6 +126,8 @@ let package = Package(
         tests("NodeKitTests", ["NodeKit", "NodeTesting"]),
         tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
+        tests("InspectionTests", ["Inspection", "Drawing", "Media", "NodeKit", "NodeTesting", "Safetensors"]),
+        tests("CommandTests", ["understudy"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
         tests(

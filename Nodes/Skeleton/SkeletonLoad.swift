@@ -6,7 +6,7 @@ import PerceptionValues
 /// Reads a skeleton from a file of another tracker or of motion capture.
 public struct SkeletonLoad: Node {
     public static let type: NodeType = "skeleton.load"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Reads a skeleton from OpenPose or COCO whole-body JSON, SMPL-X parameters or BVH."
 
     public enum Format: String, ParameterChoice { case auto, openpose, coco, smplx, bvh }
@@ -51,11 +51,17 @@ public struct SkeletonLoad: Node {
         try $pose.set(PoseTrack(track, timeline: timeline(track)))
     }
 
-    /// The file's own times for BVH, `fps` else.
+    /// The file's own rate where it has one, `fps` else.
     private func timeline(_ track: JointTrack) -> Timeline {
         let interval = track.frameCount > 1 ? track.times[1] : 1 / fps.value
         guard abs(interval - 1 / fps.value) > 1e-9 else { return Timeline(rate: fps, count: track.frameCount) }
-        // Microseconds: BVH writes its frame time with six or seven places.
+        // Files write 0.0083333 for 120 a second: whole rates and 30000/1001's kin are meant exactly.
+        for (numerator, denominator) in [(1, 1), (1000, 1001)] {
+            let whole = (Double(denominator) / (interval * Double(numerator))).rounded()
+            if whole >= 1, whole < 1e6, abs(whole * interval * Double(numerator) / Double(denominator) - 1) < 1e-4 {
+                return Timeline(rate: Rational(Int(whole) * numerator, denominator), count: track.frameCount)
+            }
+        }
         let ticks = max(1, Int64((interval * 1e6).rounded()))
         return Timeline(
             timeBase: Rational(1, 1_000_000), timestamps: (0..<track.frameCount).map { Int64($0) * ticks },
@@ -83,6 +89,6 @@ public struct SkeletonLoad: Node {
         let zip = try ZipArchive(path: file.path)
         let names = zip.names.filter { $0.hasSuffix(".json") && !$0.contains("__MACOSX") }
         guard !names.isEmpty else { throw NodeError("'\(file.path)' holds no .json files") }
-        return try names.map { ($0, Data(try zip.contents(of: $0))) }
+        return try names.sorted { $0.compare($1, options: .numeric) == .orderedAscending }.map { ($0, Data(try zip.contents(of: $0))) }
     }
 }

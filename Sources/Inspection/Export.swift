@@ -10,7 +10,7 @@ public enum Export {
         case .video, .maps: ["safetensors", "mp4", "png", "csv"]
         case .audio: ["safetensors", "wav", "png", "csv"]
         case .table: ["safetensors", "csv", "json"]
-        case .image: ["safetensors", "png"]
+        case .image, .latent, .poseFeatures, .reference: ["safetensors", "png"]
         case .segments: ["safetensors", "csv", "json"]
         case .file: ["any"]
         case .model, .tensor: ["safetensors"]
@@ -22,9 +22,9 @@ public enum Export {
     ///
     /// - Parameters:
     ///   - path: Where to; its extension says in which form. A `file` is copied as it is.
-    ///   - backdrop: Frames to draw tracks over, for pictures.
+    ///   - backdrop: Finds the pictures to draw tracks over.
     /// - Throws: ``NodeError`` when the type has no such form, else what reading or writing threw.
-    public static func write(_ artifact: Artifact, to path: String, backdrop: Video? = nil) throws {
+    public static func write(_ artifact: Artifact, to path: String, backdrop: BackdropSearch = { _, _ in nil }) throws {
         let form = URL(filePath: path).pathExtension.lowercased()
         let forms = extensions(for: artifact.type)
         guard artifact.type == .file || forms.contains(form) else {

@@ -1,7 +1,6 @@
 import Drawing
 import Foundation
 import NodeKit
-import Safetensors
 
 extension Inspection {
     static func image(_ image: Image) throws -> Inspection {
@@ -53,30 +52,9 @@ extension Inspection {
             table: Table(columns: [.init("first frame"), .init("last frame"), .init("frames")], rows: rows))
     }
 
-    static func model(_ model: ModelFolder) throws -> Inspection {
-        let files = try ModelFolder.files(at: model.path).filter { $0.hasSuffix(".safetensors") }
-        let tensors = try files.map { try SafetensorsFile(path: $0) }
-        let count = tensors.flatMap(\.tensors.values).reduce(0) { $0 + $1.count }
-        let types = Set(tensors.flatMap(\.tensors.values).map(\.dtype.rawValue)).sorted()
-        return Inspection(facts: [
-            Fact("files", "\(files.count)"), Fact("tensors", "\(tensors.reduce(0) { $0 + $1.tensors.count })"),
-            Fact("parameters", "\(count)"), Fact("element types", types.joined(separator: ", ")),
-        ])
-    }
-
-    static func tensors(_ file: SafetensorsFile) -> Inspection {
-        Inspection(
-            facts: file.tensors.values.sorted { $0.name < $1.name }.map {
-                Fact($0.name, "\($0.dtype.rawValue) [\($0.shape.map(String.init).joined(separator: ", "))]")
-            })
-    }
-
-    static func file(_ file: File) throws -> Inspection {
-        let size = try FileManager.default.attributesOfItem(atPath: file.path)[.size] as? Int ?? 0
-        return Inspection(facts: [Fact("bytes", "\(size)")])
-    }
-
     static func timeFacts(_ timeline: Timeline) -> [Fact] {
+        // One picture has no rate; what its stamps say is a convention.
+        guard timeline.count > 1 else { return [Fact("frames", "\(timeline.count)")] }
         var facts = [Fact("frames", "\(timeline.count)"), Fact("duration", "\(short(timeline.duration)) s")]
         if let rate = timeline.averageRate { facts.append(Fact("frame rate", "\(short(rate)) fps on average")) }
         facts.append(Fact("time base", "\(timeline.timeBase) s"))

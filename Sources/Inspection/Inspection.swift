@@ -28,9 +28,9 @@ public struct Inspection {
 
     /// Looks into an artifact.
     ///
-    /// - Parameter backdrop: The frames that a track was measured in, if known: tracks are drawn over them.
+    /// - Parameter backdrop: Finds the pictures that a track was measured in: tracks are drawn over them.
     /// - Throws: When the artifact is damaged or of another type.
-    public init(of artifact: Artifact, backdrop: Video? = nil) throws {
+    public init(of artifact: Artifact, backdrop: BackdropSearch = { _, _ in nil }) throws {
         switch try ValueCatalog.open(artifact) {
         case let image as Image: self = try Self.image(image)
         case let video as Video: self = try Self.frames(video.frames)

@@ -16,7 +16,7 @@ struct LatentPicture {
         let shownRows = min(rows, 48)
         let scale = max(1, min(8, 1300 / max(1, shown.count * (width + 1))))
         let (cellWidth, cellHeight) = (width * scale + 2, height * scale + 2)
-        let (left, top) = (70, 36)
+        let (left, top) = (90, 36)
         guard shownRows > 0, !shown.isEmpty else { return try Canvas(width: 1, height: 1) }
         let canvas = try Canvas(
             width: min(32_000, left + shown.count * cellWidth), height: min(32_000, top + shownRows * cellHeight), background: .white)
@@ -25,7 +25,12 @@ struct LatentPicture {
         for row in 0..<shownRows {
             let rowValues = Array(values[(row * columns * plane)..<((row + 1) * columns * plane)])
             let colors = ColorScale(rowValues)
-            canvas.text("\(row)", at: Point(Double(left - 8), Double(top + row * cellHeight + cellHeight / 2)), size: 11, alignment: .right)
+            let middle = Double(top + row * cellHeight + cellHeight / 2)
+            canvas.text("\(row)", at: Point(Double(left - 8), middle), size: 11, alignment: .right)
+            // What the row's darkest and brightest colour stand for.
+            if cellHeight >= 28 {
+                canvas.text("\(short(colors.low)) … \(short(colors.high))", at: Point(Double(left - 8), middle + 11), size: 8, .gray(0.4), alignment: .right)
+            }
             for (position, column) in shown.enumerated() {
                 if row == 0 {
                     canvas.text("\(column)", at: Point(Double(left + position * cellWidth + cellWidth / 2), Double(top - 5)), size: 11, alignment: .center)

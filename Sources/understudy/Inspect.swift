@@ -34,23 +34,22 @@ struct Inspect: ParsableCommand {
         guard !found.isEmpty else {
             throw Failure.node("error: nothing of '\(target ?? graph.name)' is cached; run the graph first")
         }
+        let backdrops = BackdropFinder(graph: graph, engine: engine)
         if let export {
             guard found.count == 1, let only = found.first else {
                 let names = found.map { "'\($0.instance).\($0.port)'" }.joined(separator: ", ")
                 throw Failure.usage("error: --export takes one value; name one of \(names)")
             }
-            let backdrops = BackdropFinder(graph: graph, engine: engine)
-            try Export.write(only.artifact, to: export, backdrop: backdrops.backdrop(for: only.instance.node))
+            try Export.write(only.artifact, to: export, backdrop: backdrops.search(for: only.instance.node))
             print("\(only.instance).\(only.port): \(export)")
             return
         }
-        let backdrops = BackdropFinder(graph: graph, engine: engine)
         for item in found {
-            try show(item.instance, item.port, item.artifact, isCurrent: item.isCurrent, backdrop: backdrops.backdrop(for: item.instance.node))
+            try show(item.instance, item.port, item.artifact, isCurrent: item.isCurrent, backdrop: backdrops.search(for: item.instance.node))
         }
     }
 
-    private func show(_ instance: InstanceID, _ port: String, _ artifact: Artifact, isCurrent: Bool, backdrop: Video?) throws {
+    private func show(_ instance: InstanceID, _ port: String, _ artifact: Artifact, isCurrent: Bool, backdrop: BackdropSearch) throws {
         let inspection = try Inspection(of: artifact, backdrop: backdrop)
         print(Terminal.output.bold("\(instance).\(port)") + (isCurrent ? "" : "  (of an earlier run; a run would make it anew)"))
         var table = TextTable()
@@ -77,29 +76,31 @@ struct Inspect: ParsableCommand {
     }
 }
 
-/// Finds the frames that a track was measured in: the nearest video upstream of its node.
+/// Finds the pictures that a track was measured in: the nearest ones of its size among its node's outputs and what is upstream.
 struct BackdropFinder {
     let graph: Graph
     let engine: UnderstudyEngine
 
-    func backdrop(for node: String) -> Video? {
-        var queue = [node]
-        var seen: Set<String> = [node]
-        while !queue.isEmpty {
-            let id = queue.removeFirst()
-            guard let node = graph.node(id) else { continue }
-            for (_, wire) in node.orderedWires {
-                for source in wire.sources {
-                    if graph.node(source.node)?.outputType(source.port) == .video, let video = video(source.node, source.port) { return video }
-                    if seen.insert(source.node).inserted { queue.append(source.node) }
-                }
-            }
+    func search(for node: String) -> BackdropSearch {
+        { width, height in
+            Backdrop.first(in: pictures(near: node).lazy.compactMap { artifact($0.node, $0.port) }, width: width, height: height)
         }
-        return nil
     }
 
-    private func video(_ node: String, _ port: String) -> Video? {
-        guard let artifact = try? engine.artifacts(of: RunTarget(node: node, port: port), in: graph).first?.artifact else { return nil }
-        return try? Video(artifact: artifact)
+    /// Ports that give pictures, nearest first.
+    private func pictures(near start: String) -> [(node: String, port: String)] {
+        var (queue, seen, found) = ([start], Set([start]), [(node: String, port: String)]())
+        while !queue.isEmpty {
+            guard let node = graph.node(queue.removeFirst()) else { continue }
+            found += node.description.outputs.filter { [.video, .image].contains($0.type) }.map { (node.id, $0.name) }
+            for (_, wire) in node.orderedWires {
+                for source in wire.sources where seen.insert(source.node).inserted { queue.append(source.node) }
+            }
+        }
+        return found
+    }
+
+    private func artifact(_ node: String, _ port: String) -> Artifact? {
+        try? engine.artifacts(of: RunTarget(node: node, port: port), in: graph).first?.artifact
     }
 }

@@ -23,10 +23,14 @@ struct Report: ParsableCommand {
         guard let run = try number.map({ try journal.run($0) }) ?? journal.runs(limit: 1).first else {
             throw Failure.usage("error: there is no \(number.map { "run \($0)" } ?? "run yet"); 'understudy runs' lists them")
         }
-        let entries = try journal.entries(of: run.id)
+        let graph = graph(of: run, store: store)
+        let order = Dictionary((graph?.nodes ?? []).enumerated().map { ($0.element.id, $0.offset) }, uniquingKeysWith: { first, _ in first })
+        let entries = try journal.entries(of: run.id).enumerated().sorted {
+            (order[$0.element.instance.node] ?? .max, $0.offset) < (order[$1.element.instance.node] ?? .max, $1.offset)
+        }.map(\.element)
         var films: [(name: String, bytes: Data)] = []
         var previews: [ReportPage.Preview] = []
-        let videos = VideoTracer(entries: entries, store: store)
+        let pictures = PictureTracer(entries: entries, store: store)
         for entry in entries {
             for (port, output) in entry.outputs.sorted(by: { $0.key < $1.key }) {
                 let artifact = store.artifact(output)
@@ -35,18 +39,20 @@ struct Report: ParsableCommand {
                     films.append((title, bytes))
                 }
                 // A value that has left the cache since is listed without a picture.
-                guard let inspection = try? Inspection(of: artifact, backdrop: videos.backdrop(for: entry)) else { continue }
-                previews.append(.init(title: title, facts: inspection.facts, png: try inspection.preview?.png()))
+                guard let inspection = try? Inspection(of: artifact, backdrop: pictures.search(for: entry)) else { continue }
+                // Where it lies matters on this machine only.
+                let facts = inspection.facts.filter { $0.label != "artifact" }
+                previews.append(.init(title: title, facts: facts, png: try inspection.preview?.png(), table: inspection.table))
             }
         }
         let page = ReportPage(
             title: "\(run.graph), run \(run.id)",
             facts: [
-                .init("status", run.status.rawValue), .init("started", run.started.formatted(.iso8601)),
+                .init("status", run.status.rawValue), .init("instances", counts(run)), .init("started", run.started.formatted(.iso8601)),
                 .init("took", run.ended.map { durationText($0.timeIntervalSince(run.started)) } ?? "not ended"),
                 .init("graph file", run.path),
             ],
-            graph: svg(of: run, entries: entries), rows: rows(entries), films: films, previews: previews)
+            graph: svg(graph, entries: entries), rows: rows(entries), films: films, previews: previews)
         let folder = URL(filePath: out).deletingLastPathComponent().path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         try Data(page.html.utf8).write(to: URL(filePath: out))
@@ -62,45 +68,60 @@ struct Report: ParsableCommand {
         }
     }
 
-    /// The graph as the file stands now, each node with how it fared; empty when the file no longer loads.
-    private func svg(of run: JournalRun, entries: [JournalEntry]) -> String {
+    private func counts(_ run: JournalRun) -> String {
+        run.counts.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
+    }
+
+    /// The graph as the file stands now; nil when it no longer loads.
+    private func graph(of run: JournalRun, store: CacheStore) -> Graph? {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false
-        guard let catalogue = try? nodes.catalogue(store),
-            let graph = Graph.load(GraphRequest(path: run.path), catalogue: catalogue.mapValues(\.description), options: check).graph
-        else { return "<p>The graph file cannot be read any more.</p>" }
+        guard let catalogue = try? nodes.catalogue(store) else { return nil }
+        return Graph.load(GraphRequest(path: run.path), catalogue: catalogue.mapValues(\.description), options: check).graph
+    }
+
+    /// The graph as a picture, each node with how it fared.
+    private func svg(_ graph: Graph?, entries: [JournalEntry]) -> String {
+        guard let graph else { return "<p>The graph file cannot be read any more.</p>" }
         var annotations: [String: NodeAnnotation] = [:]
         for (node, group) in Dictionary(grouping: entries, by: \.instance.node) {
-            let seconds = group.compactMap(\.seconds).reduce(0, +)
-            annotations[node] = NodeAnnotation(caption: durationText(seconds))
+            let statuses = Set(group.map(\.status))
+            annotations[node] = NodeAnnotation(
+                caption: durationText(group.compactMap(\.seconds).reduce(0, +)),
+                emphasis: statuses.contains(.failed) ? .failed : statuses.contains(.ran) ? .done : statuses == [.cached] ? .cached : .plain)
         }
         return graph.svg(annotations: annotations)
     }
 }
 
-/// Finds the frames that a track of a run was measured in: the nearest video among what its inputs were made from.
-private struct VideoTracer {
-    private var makers: [Digest: (entry: JournalEntry, output: ActionRecord.Output)] = [:]
+/// Finds the pictures that a track of a run was measured in: the nearest ones of its size among what was made beside it and what its
+/// inputs were made from.
+private struct PictureTracer {
+    private var makers: [Digest: JournalEntry] = [:]
     private let store: CacheStore
 
     init(entries: [JournalEntry], store: CacheStore) {
         self.store = store
         for entry in entries {
-            for output in entry.outputs.values { makers[output.digest] = (entry, output) }
+            for output in entry.outputs.values { makers[output.digest] = entry }
         }
     }
 
-    func backdrop(for entry: JournalEntry) -> Video? {
-        var queue = entry.fingerprint.inputs.values.flatMap { $0 }.compactMap(\.digest)
-        var seen = Set(queue)
+    func search(for entry: JournalEntry) -> BackdropSearch {
+        { width, height in Backdrop.first(in: pictures(near: entry).lazy.map(store.artifact), width: width, height: height) }
+    }
+
+    private func pictures(near start: JournalEntry) -> [ActionRecord.Output] {
+        var (queue, seen, found) = ([start], Set([start.instance]), [ActionRecord.Output]())
         while !queue.isEmpty {
-            guard let maker = makers[queue.removeFirst()] else { continue }
-            if maker.output.type == PortType.video.name { return try? Video(artifact: store.artifact(maker.output)) }
-            for digest in maker.entry.fingerprint.inputs.values.flatMap({ $0 }).compactMap(\.digest) where seen.insert(digest).inserted {
-                queue.append(digest)
+            let entry = queue.removeFirst()
+            found += entry.outputs.sorted { $0.key < $1.key }.map(\.value)
+                .filter { [PortType.video.name, PortType.image.name].contains($0.type) }
+            for digest in entry.fingerprint.inputs.sorted(by: { $0.key < $1.key }).flatMap(\.value).compactMap(\.digest) {
+                if let maker = makers[digest], seen.insert(maker.instance).inserted { queue.append(maker) }
             }
         }
-        return nil
+        return found
     }
 }

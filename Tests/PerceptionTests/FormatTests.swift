@@ -60,6 +60,58 @@ struct FormatTests {
         #expect(throws: PerceptionError.self) { try BVH.track(text, name: "cut", unit: nil, width: 4, height: 4) }
     }
 
+    /// A CMU file: its names, its end sites, its unit of 1/0.45 inch, which nothing in it tells; and Biped's names with spaces.
+    @Test func bvhUnits() throws {
+        let order = "CHANNELS 3 Zrotation Yrotation Xrotation"
+        func leg(_ side: String, _ x: String) -> String {
+            """
+            JOINT \(side.first ?? "L")HipJoint { OFFSET 0 0 0 \(order) JOINT \(side)UpLeg { OFFSET \(x)1.36306 -1.79463 0.83929 \(order)
+            JOINT \(side)Leg { OFFSET \(x)2.44811 -6.72613 0 \(order) JOINT \(side)Foot { OFFSET \(x)2.5622 -7.03959 0 \(order)
+            JOINT \(side)ToeBase { OFFSET \(x)0.15764 -0.43311 2.32255 \(order) End Site { OFFSET 0 0 1.18966 } } } } } }
+            """
+        }
+        func arm(_ side: String, _ x: String) -> String {
+            """
+            JOINT \(side)Shoulder { OFFSET 0 0 0 \(order) JOINT \(side)Arm { OFFSET \(x)3.36 1.2 0 \(order)
+            JOINT \(side)ForeArm { OFFSET \(x)4.98 0 0 \(order) JOINT \(side)Hand { OFFSET \(x)3.48 0 0 \(order)
+            JOINT \(side)FingerBase { OFFSET 0 0 0 \(order) JOINT \(side)HandIndex1 { OFFSET \(x)0.7 0 0 \(order)
+            End Site { OFFSET \(x)0.57 0 0 } } } } } } }
+            """
+        }
+        let text = """
+            HIERARCHY ROOT Hips { OFFSET 0 0 0 CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation
+            \(leg("Left", "")) \(leg("Right", "-")) JOINT LowerBack { OFFSET 0 0 0 \(order) JOINT Spine { OFFSET 0 2.1 0 \(order)
+            JOINT Spine1 { OFFSET 0 2.1 0 \(order) JOINT Neck { OFFSET 0 0 0 \(order) JOINT Neck1 { OFFSET 0 1.6 0 \(order)
+            JOINT Head { OFFSET 0 1.7 0 \(order) End Site { OFFSET 0 1.7 0 } } } } \(arm("Left", "")) \(arm("Right", "-")) } } } }
+            MOTION
+            Frames: 1
+            Frame Time: .0083333
+
+            """
+        let channels = text.components(separatedBy: "CHANNELS").count - 1
+        let still = text + [String](repeating: "0", count: channels * 3 + 3).joined(separator: " ")
+        let track = try BVH.track(still, name: "cmu", unit: nil, width: 400, height: 400)
+        let tall = track.position(0, 27).y - track.position(0, 0).y
+        #expect(tall > 1.3 && tall < 1.8, "from nose to ankle \(tall) m")
+        #expect(track.confidence(0, 38) == 1 && track.position(0, 38).x > track.position(0, 15).x)
+        let biped = still.replacing("JOINT ", with: "JOINT Bip01 ").replacing("Bip01 LeftUpLeg", with: "Bip01 L Thigh")
+        #expect(try BVH.track(biped, name: "biped", unit: nil, width: 400, height: 400).position(0, 23) == track.position(0, 23))
+        let error = #expect(throws: PerceptionError.self) { try BVH.track(text + "0 x", name: "cmu", unit: nil, width: 4, height: 4) }
+        #expect("\(try #require(error))".contains("line \(text.split(separator: "\n", omittingEmptySubsequences: false).count)"))
+    }
+
+    /// Frames in the order of their numbers, also when images are file names; the face's corners and the hand's knuckles.
+    @Test func cocoResultsByName() throws {
+        let people = ["10.jpg", "9.jpg"].map { name -> [String: Any] in
+            ["image_id": name, "keypoints": (0..<133).flatMap { [name == "9.jpg" ? 1.0 : 2.0, Double($0), 0.9] }, "score": 3]
+        }
+        let bytes = try JSONSerialization.data(withJSONObject: people)
+        let track = try KeypointFiles.cocoWholeBody(bytes, name: "r.json", rate: 25, size: (200, 200))
+        #expect(track.frameCount == 2 && track.point(0, 0).x == 1 && track.point(1, 0).x == 2)
+        #expect(track.point(0, 9).y == 23 + 54 && track.point(0, 6).y == 23 + 36)  // the mouth's left corner, the right eye's outer
+        #expect(track.point(0, 19).y == 91 + 5 && track.point(0, 18).y == 112 + 17)
+    }
+
     @Test func openPoseTakesTheSurestPerson() throws {
         func person(_ x: Double, _ sure: Double) -> [String: Any] {
             let points: [Double] = (0..<25).flatMap { [x + Double($0), 5, sure] }

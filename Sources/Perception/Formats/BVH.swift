@@ -10,13 +10,35 @@ public enum BVH {
         var firstChannel = 0
     }
 
+    /// The words of a text one after another, with the number of the line that the last one stands on.
+    private struct Words {
+        private let text: String.UTF8View
+        private var position: String.Index
+        private(set) var line = 1
+
+        init(_ text: String) {
+            self.text = text.utf8
+            position = text.utf8.startIndex
+        }
+
+        mutating func next() -> Substring? {
+            while position < text.endIndex, text[position] <= 32 {
+                if text[position] == 10 { line += 1 }
+                position = text.index(after: position)
+            }
+            let start = position
+            while position < text.endIndex, text[position] > 32 { position = text.index(after: position) }
+            return start == position ? nil : Substring(text[start..<position])
+        }
+    }
+
     /// Reads a motion.
     ///
-    /// - Parameter unit: Metres per unit of the file; nil takes metres, or centimetres when the person would be taller than 10 m.
-    /// - Throws: ``PerceptionError`` with the word at which the file stops making sense, or the joints that were not found.
+    /// - Parameter unit: Metres per unit of the file; nil takes the one of the usual units in which the person is most nearly as tall as people are.
+    /// - Throws: ``PerceptionError`` with the line and word at which the file stops making sense, or the joints that were not found.
     public static func track(_ text: String, name: String, unit: Double?, width: Int, height: Int) throws -> JointTrack {
-        var words = text.split(whereSeparator: \.isWhitespace).makeIterator()
-        func fail(_ what: String) -> PerceptionError { PerceptionError("'\(name)' is no readable BVH file: \(what)") }
+        var words = Words(text)
+        func fail(_ what: String) -> PerceptionError { PerceptionError("'\(name)', line \(words.line): is no readable BVH file: \(what)") }
         func word() throws -> Substring {
             guard let next = words.next() else { throw fail("it ends early") }
             return next
@@ -38,8 +60,12 @@ public enum BVH {
             let next = try word()
             switch next.uppercased() {
             case "ROOT", "JOINT", "END":
-                let called = String(try word())
-                try expect("{")
+                // Biped's names have spaces: Bip01 L Thigh.
+                var called = ""
+                while case let part = try word(), part != "{" {
+                    called += part
+                    guard called.count < 200 else { throw fail("'{' expected after the joint's name") }
+                }
                 nodes.append(
                     Node(name: next.uppercased() == "END" ? (open.last.map { nodes[$0].name } ?? "") + "End" : called, parent: open.last, offset: .zero))
                 open.append(nodes.count - 1)
@@ -68,9 +94,13 @@ public enum BVH {
         guard frames >= 1, frames <= 1e6, interval > 0, channels > 0 else { throw fail("\(frames) frames of \(interval) seconds") }
         var motion = SpatialMotion(frames: [], times: (0..<Int(frames)).map { Double($0) * interval })
         let map = try Self.map(nodes.map(\.name), file: name)
-        let scale = unit ?? (reach(nodes) > 10 ? 0.01 : 1)
-        for _ in 0..<Int(frames) {
-            let values = try (0..<channels).map { _ in try number() }
+        let scale = unit ?? guessedUnit(nodes, map)
+        for frame in 0..<Int(frames) {
+            let values = try (0..<channels).map { _ in
+                guard let next = words.next() else { throw fail("it ends in frame \(frame) of the \(Int(frames)) that it announces") }
+                guard let value = Double(next), value.isFinite else { throw fail("a number expected, '\(next)' found") }
+                return value
+            }
             let places = forward(nodes, values)
             motion.frames.append(map.mapValues { SIMD3(places[$0].x, -places[$0].y, -places[$0].z) * scale })
         }
@@ -79,14 +109,18 @@ public enum BVH {
         return motion.track(width: width, height: height)
     }
 
-    /// The longest way from the root to an end, in the file's unit.
-    private static func reach(_ nodes: [Node]) -> Double {
+    /// Metres per unit: of metres, centimetres, inches, millimetres and CMU's 1/0.45 inch the one in which ankle to head comes nearest to 1.45 m.
+    private static func guessedUnit(_ nodes: [Node], _ map: [Int: Int]) -> Double {
         var lengths = [Double](repeating: 0, count: nodes.count)
         for (i, node) in nodes.enumerated() {
             guard let parent = node.parent else { continue }
             lengths[i] = lengths[parent] + (node.offset * node.offset).sum().squareRoot()
         }
-        return lengths.max() ?? 0
+        let leg = [27, 28, 25, 26].lazy.compactMap { map[$0] }.first
+        let height = [leg, map[0]].compactMap { $0.map { lengths[$0] } }.reduce(0, +)
+        guard height > 0 else { return 1 }
+        func misfit(_ unit: Double) -> Double { abs(log(height * unit / 1.45)) }
+        return [1, 0.01, 0.0254, 0.001, 0.0254 / 0.45].min { misfit($0) < misfit($1) } ?? 1
     }
 
     private static func forward(_ nodes: [Node], _ values: [Double]) -> [SIMD3<Double>] {
@@ -122,12 +156,14 @@ public enum BVH {
         return places
     }
 
-    /// The file's joint for each `holistic75` joint, by the names that CMU, Mixamo, Biovision and DAZ files use.
+    /// The file's joint for each `holistic75` joint, by the names that CMU, Mixamo, Biovision, Biped and DAZ files use.
     private static func map(_ names: [String], file: String) throws -> [Int: Int] {
         var index: [String: Int] = [:]
         for (i, name) in names.enumerated() {
             let bare = name.lowercased().split(separator: ":").last.map(String.init) ?? name.lowercased()
-            index[bare.filter { $0.isLetter || $0.isNumber }] = i
+            var plain = bare.filter { $0.isLetter || $0.isNumber }
+            if plain.hasPrefix("bip0") { plain = String(plain.drop { !$0.isNumber }.drop(while: \.isNumber)) }
+            index[plain] = i
         }
         var map: [Int: Int] = [:]
         func find(_ joint: Int, _ candidates: [String]) { map[joint] = candidates.lazy.compactMap { index[$0] }.first }

@@ -12,6 +12,9 @@ public enum KeypointFiles {
         0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28, 31, nil, 29, 32, nil, 30,
     ]
 
+    /// Corners of eyes and mouth among the 68 points of a face, both formats' order: point, joint.
+    private static let face68 = [(36, 6), (39, 4), (42, 1), (45, 3), (48, 10), (54, 9)]
+
     /// OpenPose's JSON, one file per frame in name order; of several people the most confident one.
     ///
     /// - Parameter files: Name and bytes of each frame's file.
@@ -31,6 +34,7 @@ public enum KeypointFiles {
                     "'\(file.name)': \(body.count) numbers in 'pose_keypoints_2d'; 75 (BODY_25) or 54 (COCO) expected")
             }
             enter(body, body.count == 75 ? body25 : body18, f, &track)
+            enterFace(numbers(people[best]["face_keypoints_2d"]), f, &track)
             enterHand(numbers(people[best]["hand_left_keypoints_2d"]), Skeleton.leftHand, f, &track)
             enterHand(numbers(people[best]["hand_right_keypoints_2d"]), Skeleton.rightHand, f, &track)
         }
@@ -49,9 +53,14 @@ public enum KeypointFiles {
             throw PerceptionError("'\(name)' is no COCO file: 'annotations', or a list of results, expected")
         }
         let images = object?["images"] as? [[String: Any]] ?? []
-        let known = images.compactMap { $0["id"] as? Int }
-        let ids = (known.isEmpty ? Array(Set(people.compactMap { $0["image_id"] as? Int })) : known).sorted()
-        guard !ids.isEmpty else { throw PerceptionError("'\(name)' has no images: 'image_id' must be a number in every entry") }
+        let known = images.compactMap { identity($0["id"]) }
+        // File names are ids too (AlphaPose): 9.jpg comes before 10.jpg.
+        let ids = Set(known.isEmpty ? people.compactMap { identity($0["image_id"]) } : known).sorted { $0.compare($1, options: .numeric) == .orderedAscending }
+        guard !ids.isEmpty else { throw PerceptionError("'\(name)' has no images: 'image_id' must be a number or a name in every entry") }
+        let sizes = Set(images.compactMap { image in (image["width"] as? Int).flatMap { w in (image["height"] as? Int).map { [w, $0] } } })
+        guard sizes.count <= 1 else {
+            throw PerceptionError("'\(name)' has images of \(sizes.count) sizes: the frames of one clip expected")
+        }
         let told = images.first.flatMap { image in
             (image["width"] as? Int).flatMap { w in (image["height"] as? Int).map { (w, $0) } }
         }
@@ -59,10 +68,10 @@ public enum KeypointFiles {
             throw PerceptionError("'\(name)' does not tell the size of its images: set the parameter 'size'")
         }
         var track = JointTrack(times: ids.indices.map { Double($0) / rate }, width: canvas.0, height: canvas.1)
-        let frames = Dictionary(uniqueKeysWithValues: Set(ids).sorted().enumerated().map { ($0.element, $0.offset) })
+        let frames = Dictionary(uniqueKeysWithValues: ids.enumerated().map { ($0.element, $0.offset) })
         var best = [Double](repeating: 0, count: ids.count)
         for person in people {
-            guard let id = person["image_id"] as? Int, let f = frames[id] else { continue }
+            guard let id = identity(person["image_id"]), let f = frames[id] else { continue }
             var points = numbers(person["keypoints"])
             if points.count == 51 {
                 points += padded(person["foot_kpts"], 18) + [Double](repeating: 0, count: 68 * 3)
@@ -76,10 +85,15 @@ public enum KeypointFiles {
             guard total > best[f] else { continue }
             best[f] = total
             enter(Array(points[0..<69]), coco, f, &track)
+            enterFace(Array(points[69..<273]), f, &track)
             enterHand(Array(points[273..<336]), Skeleton.leftHand, f, &track)
             enterHand(Array(points[336..<399]), Skeleton.rightHand, f, &track)
         }
         return track
+    }
+
+    private static func identity(_ value: Any?) -> String? {
+        (value as? String) ?? (value as? Int).map(String.init)
     }
 
     private static func numbers(_ value: Any?) -> [Double] {
@@ -98,9 +112,19 @@ public enum KeypointFiles {
         }
     }
 
+    private static func enterFace(_ points: [Double], _ f: Int, _ track: inout JointTrack) {
+        guard points.count >= 68 * 3 else { return }
+        for (k, joint) in face68 { set(joint, Array(points[(3 * k)..<(3 * k + 3)]), f, &track) }
+    }
+
     private static func enterHand(_ points: [Double], _ start: Int, _ f: Int, _ track: inout JointTrack) {
         guard points.count == 63 else { return }
         for k in 0..<21 { set(start + k, Array(points[(3 * k)..<(3 * k + 3)]), f, &track) }
+        // The body's own little finger, index finger and thumb are the hand's knuckles.
+        let isLeft = start == Skeleton.leftHand
+        for (joint, k) in [(isLeft ? 17 : 18, 17), (isLeft ? 19 : 20, 5), (isLeft ? 21 : 22, 2)] {
+            set(joint, Array(points[(3 * k)..<(3 * k + 3)]), f, &track)
+        }
     }
 
     private static func set(_ joint: Int, _ values: [Double], _ f: Int, _ track: inout JointTrack) {

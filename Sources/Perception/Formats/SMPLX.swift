@@ -19,20 +19,22 @@ public enum SMPLX {
     }()
 
     /// - Parameters:
-    ///   - motion: `.npz` with `poses` [frames, 165] (or `global_orient`, `body_pose`, hand poses), `betas`, `trans`.
+    ///   - motion: `.npz` with `poses` [frames, 165] (or `global_orient`, `body_pose`, hand poses), `betas`, `trans`; also SMPL+H's
+    ///     [frames, 156], as AMASS has it, whose shape is then not taken over: its `betas` span another space.
     ///   - model: The SMPL-X model's `.npz`: `v_template`, `shapedirs`, `J_regressor`, `kintree_table`.
+    ///   - rate: Frames per second where the motion does not state its own.
     ///   - zUp: Whether the motion's world has z upwards (AMASS) rather than y.
     /// - Throws: ``PerceptionError`` naming the array that is missing or misshapen.
     public static func track(motion: String, model: String, rate: Double?, zUp: Bool, width: Int, height: Int) throws -> JointTrack {
         let archive = try NumpyArchive(path: motion)
-        let poses = try poses(archive, path: motion)
+        let (poses, isSMPLX) = try poses(archive, path: motion)
         let frames = poses.count / (jointCount * 3)
         guard frames > 0 else { throw PerceptionError("'\(motion)' has no frames") }
-        let betas = try archive.array("betas")?.values ?? []
+        let betas = isSMPLX ? try archive.array("betas")?.values ?? [] : []
         let shift = try (archive.array("trans") ?? archive.array("transl"))?.values ?? []
         let body = try Body(path: model, betas: betas)
         let stated = try (archive.array("mocap_frame_rate") ?? archive.array("mocap_framerate"))?.values.first
-        guard let fps = rate ?? stated, fps > 0, fps < 10_000 else {
+        guard let fps = stated ?? rate, fps > 0, fps < 10_000 else {
             throw PerceptionError("'\(motion)' does not tell its frame rate: set the parameter 'fps'")
         }
         var result = SpatialMotion(frames: [], times: (0..<frames).map { Double($0) / fps })
@@ -79,13 +81,28 @@ public enum SMPLX {
         }
     }
 
-    private static func poses(_ archive: NumpyArchive, path: String) throws -> [Double] {
+    /// `[frames, 55, 3]` axis angles, and whether they are SMPL-X's own rather than SMPL+H's.
+    private static func poses(_ archive: NumpyArchive, path: String) throws -> ([Double], isSMPLX: Bool) {
         for name in ["poses", "fullpose"] {
             guard let array = try archive.array(name) else { continue }
-            guard array.values.count % 165 == 0, array.shape.last == 165 || array.shape.count == 3 else {
-                throw PerceptionError("'\(path)': '\(name)' has shape \(array.shape); [frames, 165] expected (SMPL-X, 55 joints)")
+            let width = array.shape.count > 1 && array.shape[0] > 0 ? array.values.count / array.shape[0] : 0
+            switch width {
+            case 165: return (array.values, true)
+            case 156:
+                // SMPL+H: 22 joints of the body, then the hands; no jaw and eyes between.
+                let still = [Double](repeating: 0, count: 9)
+                var poses: [Double] = []
+                poses.reserveCapacity(array.shape[0] * 165)
+                for at in stride(from: 0, to: array.values.count, by: 156) {
+                    poses += array.values[at..<(at + 66)]
+                    poses += still
+                    poses += array.values[(at + 66)..<(at + 156)]
+                }
+                return (poses, false)
+            default:
+                throw PerceptionError(
+                    "'\(path)': '\(name)' has shape \(array.shape); [frames, 165] (SMPL-X, 55 joints) or [frames, 156] (SMPL+H, 52 joints) expected")
             }
-            return array.values
         }
         guard let root = try archive.array("global_orient") ?? archive.array("root_orient"),
             let body = try archive.array("body_pose") ?? archive.array("pose_body")
@@ -110,7 +127,8 @@ public enum SMPLX {
             (root.values, 3), (body.values, 63), (try part(["jaw_pose"], 3), 3), (try part(["leye_pose"], 3), 3),
             (try part(["reye_pose"], 3), 3), (try part(["left_hand_pose"], 45), 45), (try part(["right_hand_pose"], 45), 45),
         ]
-        return (0..<frames).flatMap { f in parts.flatMap { $0.0[(f * $0.1)..<((f + 1) * $0.1)] } }
+        let poses = (0..<frames).flatMap { f in parts.flatMap { $0.0[(f * $0.1)..<((f + 1) * $0.1)] } }
+        return (poses, true)
     }
 
     /// The model at rest for one shape.

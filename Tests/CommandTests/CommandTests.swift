@@ -1,0 +1,93 @@
+import Foundation
+import Testing
+
+/// The README's commands on the bundled example, and what scripts rely on: statuses, streams, JSON.
+struct CommandTests {
+    /// What stands after `$ understudy` in the README, with the lines printed below it.
+    private func readmeCommands() throws -> [(words: [String], shown: [String])] {
+        let text = try String(contentsOfFile: "\(Program.root)/README.md", encoding: .utf8)
+        var commands: [(words: [String], shown: [String])] = []
+        var (isFenced, isShown) = (false, false)
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
+            if line.hasPrefix("```") {
+                isFenced.toggle()
+                isShown = false
+            } else if isFenced, line.hasPrefix("$ ") {
+                isShown = line.hasPrefix("$ understudy ")
+                if isShown { commands.append((line.split(separator: " ").dropFirst(2).map(String.init), [])) }
+            } else if isFenced, isShown {
+                commands[commands.count - 1].shown.append(line)
+            }
+        }
+        return commands
+    }
+
+    @Test func readmeCommandsDoWhatItSays() throws {
+        let program = try Program()
+        let first = try program.run(["run", "Graphs/example.yaml", "--quiet"])
+        #expect(first.status == 0 && first.output.isEmpty && first.errors.isEmpty, "\(first.errors)")
+        // The graph that the README shows the errors of.
+        let edited = """
+            understudy: 1
+            extends: animate.yaml
+            nodes:
+              sphere: { with: { confidense: 0.3 } }
+              lines: { with: { thickness: 900 } }
+              crops: { in: { faces: head.head } }
+              film: { type: video.encod }
+            """
+        try Data(edited.utf8).write(to: URL(filePath: "\(program.folder)/Graphs/edited.yaml"))
+        let commands = try readmeCommands()
+        #expect(commands.count >= 6)
+        for (words, shown) in commands {
+            let result = try program.run(words)
+            if words.first == "validate" {
+                #expect(result.status == 2)
+                #expect(result.errors.split(separator: "\n").map(String.init) == shown.filter { !$0.isEmpty })
+            } else {
+                #expect(result.status == 0, "\(words.joined(separator: " ")): \(result.errors)")
+            }
+        }
+        #expect(FileManager.default.fileExists(atPath: "\(program.folder)/out/inspect/skeleton.smoothed.png"))
+
+        let again = try program.run(["run", "Graphs/example.yaml", "--json"])
+        let events = again.output.split(separator: "\n").map { try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] }
+        #expect(again.status == 0 && events.count > 2 && events.allSatisfy { $0 != nil })
+        let plan = try program.run(["plan", "Graphs/example.yaml", "--json"])
+        #expect(throws: Never.self) { try JSONSerialization.jsonObject(with: Data(plan.output.utf8)) }
+
+        #expect(try program.run(["report", "--out", "page/report.html"]).status == 0)
+        let page = try String(contentsOfFile: "\(program.folder)/page/report.html", encoding: .utf8)
+        #expect(page.contains("data:video/mp4;base64,") && page.contains("driving length"))
+        // Nothing is fetched: every source lies in the page.
+        #expect(!page.contains("src=\"http") && !page.contains("href=\"http") && !page.contains("url(http"))
+        for (port, file, start) in [
+            ("sound", "sound.wav", "RIFF"), ("bones.ratios", "ratios.csv", ",ratio"), ("look", "look.png", "\u{FFFD}PNG"),
+        ] {
+            #expect(try program.run(["inspect", "Graphs/example.yaml", port, "--export", file]).status == 0, "\(port)")
+            #expect(String(decoding: try Data(contentsOf: URL(filePath: "\(program.folder)/\(file)")).prefix(40), as: UTF8.self).hasPrefix(start), "\(port)")
+        }
+    }
+
+    @Test func brokenGraphsExitWithTwo() throws {
+        let program = try Program()
+        let graphs = try FileManager.default.contentsOfDirectory(atPath: "\(Program.root)/Tests/Fixtures/BrokenGraphs").filter { $0.hasSuffix(".yaml") }
+        #expect(graphs.count >= 12)
+        for graph in graphs {
+            let result = try program.run(["run", "\(Program.root)/Tests/Fixtures/BrokenGraphs/\(graph)"])
+            #expect(result.status == 2 && result.output.isEmpty && result.errors.contains("\(graph):"), "\(graph): \(result.errors)")
+        }
+        #expect(try program.run(["validate", "nowhere.yaml"]).status == 2)
+        #expect(try program.run(["validat"]).status == 2)
+        #expect(try program.run(["--help"]).status == 0)
+    }
+
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))
+    func noColorIsHonoured() throws {
+        let program = try Program()
+        let words = ["validate", "\(Program.root)/Tests/Fixtures/BrokenGraphs/cycle.yaml"]
+        #expect(try program.run(words, terminal: true).output.contains("\u{1B}["))
+        #expect(try !program.run(words, environment: ["NO_COLOR": "1"], terminal: true).output.contains("\u{1B}["))
+        #expect(try !program.run(words).errors.contains("\u{1B}["))
+    }
+}
