@@ -23,7 +23,7 @@ struct Report: ParsableCommand {
         guard let run = try number.map({ try journal.run($0) }) ?? journal.runs(limit: 1).first else {
             throw Failure.usage("error: there is no \(number.map { "run \($0)" } ?? "run yet"); 'understudy runs' lists them")
         }
-        let graph = graph(of: run, store: store)
+        let graph = graph(of: run)
         let order = Dictionary((graph?.nodes ?? []).enumerated().map { ($0.element.id, $0.offset) }, uniquingKeysWith: { first, _ in first })
         let entries = try journal.entries(of: run.id).enumerated().sorted {
             (order[$0.element.instance.node] ?? .max, $0.offset) < (order[$1.element.instance.node] ?? .max, $1.offset)
@@ -73,7 +73,7 @@ struct Report: ParsableCommand {
     }
 
     /// The graph as the file stands now; nil when it no longer loads.
-    private func graph(of run: JournalRun, store: CacheStore) -> Graph? {
+    private func graph(of run: JournalRun) -> Graph? {
         var check = GraphCheckOptions()
         check.checksFiles = false
         check.requiresInputs = false
