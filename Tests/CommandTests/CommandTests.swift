@@ -29,11 +29,11 @@ struct CommandTests {
         // The graph that the README shows the errors of.
         let edited = """
             understudy: 1
-            extends: animate.yaml
+            extends: example.yaml
             nodes:
               sphere: { with: { confidense: 0.3 } }
               lines: { with: { thickness: 900 } }
-              crops: { in: { faces: head.head } }
+              crops: { in: { faces: detect_driving.head } }
               film: { type: video.encod }
             """
         try Data(edited.utf8).write(to: URL(filePath: "\(program.folder)/Graphs/edited.yaml"))
@@ -62,7 +62,7 @@ struct CommandTests {
         // Nothing is fetched: every source lies in the page.
         #expect(!page.contains("src=\"http") && !page.contains("href=\"http") && !page.contains("url(http"))
         for (port, file, start) in [
-            ("sound", "sound.wav", "RIFF"), ("bones.ratios", "ratios.csv", ",ratio"), ("look", "look.png", "\u{FFFD}PNG"),
+            ("sound", "sound.wav", "RIFF"), ("bones.ratios", "ratios.csv", "label,ratio"), ("look", "look.png", "\u{FFFD}PNG"),
         ] {
             #expect(try program.run(["inspect", "Graphs/example.yaml", port, "--export", file]).status == 0, "\(port)")
             #expect(String(decoding: try Data(contentsOf: URL(filePath: "\(program.folder)/\(file)")).prefix(40), as: UTF8.self).hasPrefix(start), "\(port)")
