@@ -19,13 +19,13 @@ import Testing
         return (shop, folder)
     }
 
-    private func discover(_ folder: String, _ shop: Workshop) throws -> (nodes: [ExternalNode], problems: [String]) {
-        ExternalNode.discover(in: [folder], store: try CacheStore(root: shop.storePath))
+    private func discover(_ folder: String, _ shop: Workshop) -> (nodes: [ExternalNode], problems: [String]) {
+        ExternalNode.discover(in: [folder], environments: CacheStore.environments(root: shop.storePath))
     }
 
     @Test func trainingGraphFitsItsNodes() throws {
         let (shop, folder) = try copy()
-        let (nodes, problems) = try discover(folder, shop)
+        let (nodes, problems) = discover(folder, shop)
         #expect(problems.isEmpty, "\(problems)")
         var catalogue: [NodeType: NodeDescription] = [:]
         for native in [NodeDefinition(ActorDataset.self), NodeDefinition(TableSave.self)] {
@@ -43,7 +43,7 @@ import Testing
     /// An edit of a module must reach the keys of every stage that runs it, and of no other: training takes hours.
     @Test func keysCoverTheModulesThatAStageRuns() throws {
         let (shop, folder) = try copy()
-        for node in try discover(folder, shop).nodes {
+        for node in discover(folder, shop).nodes {
             let stage = node.manifest.description.type.name.dropFirst("train.".count)
             var wanted: Set<String> = ["node", "__init__", stage == "dit" ? "stage_transformer" : "stage_\(stage)"]
             var open = Array(wanted)
@@ -55,7 +55,7 @@ import Testing
             #expect(listed == wanted, "\(node.manifest.folder)/node.yaml")
         }
         func digests() throws -> [String: Digest] {
-            Dictionary(uniqueKeysWithValues: try discover(folder, shop).nodes.map { ($0.manifest.description.type.name, $0.codeDigest) })
+            Dictionary(uniqueKeysWithValues: discover(folder, shop).nodes.map { ($0.manifest.description.type.name, $0.codeDigest) })
         }
         func edited(_ file: String) throws -> Set<String> {
             let before = try digests()
@@ -67,7 +67,7 @@ import Testing
         #expect(try edited("sampling.py") == ["train.dit", "train.audio", "train.evaluate"])
         #expect(try edited("training.py").count == 6)
         try FileManager.default.removeItem(atPath: "\(folder)/understudy_train/stage_vae.py")
-        let problem = try #require(try discover(folder, shop).problems.first { $0.contains("vae/node.yaml:") })
+        let problem = try #require(discover(folder, shop).problems.first { $0.contains("vae/node.yaml:") })
         #expect(problem.contains("there is no '../understudy_train/stage_vae.py'"))
     }
 
@@ -123,7 +123,7 @@ import Testing
             grace: 60
             """)
         let store = try CacheStore(root: shop.storePath)
-        let node = try #require(try discover("\(shop.folder)/nodes", shop).nodes.first)
+        let node = try #require(discover("\(shop.folder)/nodes", shop).nodes.first)
         let engine = UnderstudyEngine(store: store, catalogue: ["t.train": node.definition])
         let view = try Workshop(catalogue: engine.catalogue, borrowed: shop.folder)
         let graph = try view.graph("nodes:\n  one: { type: t.train, with: { how: \(how) } }\noutputs: { dit: one.model }")
