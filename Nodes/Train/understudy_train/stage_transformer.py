@@ -69,7 +69,6 @@ class Batches:
         frames, pick = slice(first, start + 4 * (T - 1) + 1), list(references)
         gather = lambda name: self.clips.stack(name, chosen, frames)
         every = lambda name: self.clips.stack(name, chosen)[:, pick]
-        box = self.clips.stack("person_box", chosen, slice(start, start + 4 * (T - 1) + 1))
         with torch.no_grad():
             x0 = self.vae.standardised(pictures(gather("frames")))[:, :, before:]
             pictures_ = every("references")
@@ -77,10 +76,17 @@ class Batches:
             seen = self.vae.standardised(single_pictures(pictures_)).unflatten(0, (B, R))[:, :, :, 0]
         out = {"x0": x0, "references": seen, "before": before, "maps": maps(gather("skeleton"), gather("sphere")),
                "reference_maps": maps(every("reference_skeleton").flatten(0, 1)[:, None], every("reference_sphere").flatten(0, 1)[:, None]),
-               "person": cells_of(box, x0.shape[3:])}
+               "weight": self.weight(chosen, slice(start, frames.stop), x0.shape[3:])}
         if self.stage > 1:
             out["crops"] = pictures(self.clips.stack("face", chosen, slice(start, frames.stop)))     # [B, 3, F, S, S]
         return out
+
+    def weight(self, chosen, frames, grid):
+        """The loss counts the person three times, and the face, where it is small and matters most, nine times once it is driven."""
+        weight = 1 + 2 * cells_in(self.clips.stack("person_box", chosen, frames), grid)
+        if self.stage > 1:
+            weight = weight + 6 * cells_in(self.clips.stack("face_box", chosen, frames), grid)
+        return weight.to(device())
 
     def __call__(self, rng):
         """Short windows of many people teach more a second than long ones of few; the longest are drawn too, for what lasts."""
@@ -95,15 +101,14 @@ class Batches:
         return self.draw(chosen, T, start, before, references.tolist())
 
 
-def cells_of(box, grid, weight=3.0):
-    """Person boxes [B, F, 4] in pixels → weights of the loss [B, 1, 1, h, w]: `weight` where the person is in any frame, else 1."""
-    h, w = grid
+def cells_in(box, grid):
+    """Boxes [B, F, 4] in pixels → 1 [B, 1, 1, h, w] on the cells that any frame's box touches, else 0."""
+    (h, w), box = grid, box.cpu()
     x0, y0 = box[..., 0].amin(1), box[..., 1].amin(1)
     x1, y1 = (box[..., 0] + box[..., 2]).amax(1), (box[..., 1] + box[..., 3]).amax(1)
     y, x = 8 * torch.arange(h)[None, :, None], 8 * torch.arange(w)[None, None, :]
-    at = lambda v: v[:, None, None].cpu()
-    inside = (x + 8 > at(x0)) & (x < at(x1)) & (y + 8 > at(y0)) & (y < at(y1))
-    return (1 + (weight - 1) * inside.float())[:, None, None].to(box.device)
+    x0, y0, x1, y1 = (v[:, None, None] for v in (x0, y0, x1, y1))
+    return ((x + 8 > x0) & (x < x1) & (y + 8 > y0) & (y < y1)).float()[:, None, None]
 
 
 def face_tokens(encoder, crops):
@@ -142,8 +147,8 @@ def flow_loss(made, batch, rng, stage, shift):
     elif drop < 0.12:
         face = None
     v = transformer(xt, t, pose, references, face, reference_pose=reference_pose)
-    weight = tt ** 2 / tt.clamp_min(0.3) * batch["person"]
-    counted = (tt > 0) * batch["person"]
+    weight = tt ** 2 / tt.clamp_min(0.3) * batch["weight"]
+    counted = (tt > 0) * batch["weight"]
     error = ((v - (noise - x0)).square() * weight).sum() / counted.expand_as(x0).sum()
     return error, {}
 
