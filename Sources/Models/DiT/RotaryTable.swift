@@ -11,7 +11,10 @@ struct RotaryTable: Sendable {
     /// - Parameters:
     ///   - frames: The time positions, in token order; negative ones stand for references.
     ///   - grid: Rows and columns of tokens per frame.
-    init(frames: [Int], grid: (rows: Int, columns: Int), headDim: Int, theta: Double) {
+    ///   - origin: The position of the first row and column.
+    init(
+        frames: [Int], grid: (rows: Int, columns: Int), origin: (row: Int, column: Int) = (0, 0), headDim: Int, theta: Double
+    ) {
         let side = 2 * (headDim / 6)
         func frequencies(_ channels: Int) -> [Double] {
             stride(from: 0, to: channels, by: 2).map { pow(theta, -Double($0) / Double(channels)) }
@@ -21,8 +24,8 @@ struct RotaryTable: Sendable {
         var angles: [Double] = []
         angles.reserveCapacity(frames.count * grid.rows * grid.columns * headDim / 2)
         for t in frames {
-            for y in 0..<grid.rows {
-                for x in 0..<grid.columns {
+            for y in origin.row..<(origin.row + grid.rows) {
+                for x in origin.column..<(origin.column + grid.columns) {
                     angles += time.map { Double(t) * $0 }
                     angles += space.map { Double(y) * $0 }
                     angles += space.map { Double(x) * $0 }

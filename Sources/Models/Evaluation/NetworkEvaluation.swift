@@ -17,6 +17,7 @@ public enum NetworkEvaluation {
         let reader = Inputs(file: inputs, model: name)
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
+        case "WanAnimate2Transformer3DModel": return try wanAnimate2(weights, reader)
         case "CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel": return try clip(weights, reader)
         case "UMT5EncoderModel", "UMT5ForConditionalGeneration", "UMT5Model": return try umt5(weights, reader)
         case "AutoencoderKLWan": return try autoencoder(weights, reader)
@@ -24,7 +25,7 @@ public enum NetworkEvaluation {
         default:
             throw WeightError(
                 path: path,
-                "cannot evaluate a '\(name)'; known are WanTransformer3DModel, WanAnimateTransformer3DModel, AutoencoderKLWan, CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model"
+                "cannot evaluate a '\(name)'; known are WanTransformer3DModel, WanAnimateTransformer3DModel, WanAnimate2Transformer3DModel, AutoencoderKLWan, CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model"
             )
         }
     }
@@ -108,6 +109,35 @@ public enum NetworkEvaluation {
         }
         var outputs = ["sample": try sample("timestep")]
         if inputs.has("timestep_per_token") { outputs["sample_per_token_timestep"] = try sample("timestep_per_token") }
+        return outputs
+    }
+
+    /// A pass over the driving clip, then generation passes with what it left behind.
+    private static func wanAnimate2(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+        let model = try WanAnimate2Transformer(weights)
+        let c = model.configuration
+        func pass(_ prefix: String, latents: String, condition: String) throws -> (x: Tensor, context: WanAnimate2Transformer.Conditioning) {
+            let x = try inputs.tensor(latents, [-1, -1, -1, -1]), y = try inputs.tensor(condition, [-1] + x.shape.dropFirst())
+            guard x.shape[0] + y.shape[0] == c.inChannels, zip(x.shape.dropFirst(), c.patchSize).allSatisfy({ $0 % $1 == 0 }) else {
+                throw inputs.refuse("'\(latents)' \(x.shape) and '\(condition)' \(y.shape) do not make \(c.inChannels) channels in patches \(c.patchSize)")
+            }
+            let text = try inputs.tensor("\(prefix)text", [-1, c.textDim])
+            guard text.shape[0] <= c.textLength else { throw inputs.refuse("'\(prefix)text' has \(text.shape[0]) tokens, at most \(c.textLength) fit") }
+            let image = c.imageDim == nil ? nil : try inputs.tensor("\(prefix)image_embeds", [1, -1, c.imageDim ?? -1]).squeezed(0)
+            return (Tensor.concatenated([x, y], 0), model.conditioning(text: text, image: image))
+        }
+        let driving = try pass("reference_", latents: "reference_latents", condition: "reference_condition")
+        let (sample, reference) = model.reference(driving.x, driving.context)
+        let heads = [c.heads, c.headDim]
+        func stacked(_ values: [Tensor]) -> Tensor { Tensor.stacked(values.map { $0.reshaped([1, $0.shape[0]] + heads) }) }
+        var outputs = [
+            "reference_sample": sample, "reference_keys": stacked(reference.layers.map(\.k)), "reference_values": stacked(reference.layers.map(\.v)),
+        ]
+        guard inputs.has("latents") else { return outputs }
+        let generated = try pass("", latents: "latents", condition: "condition")
+        guard let t = try inputs.numbers("timestep").first else { throw inputs.refuse("'timestep' is empty") }
+        outputs["sample"] = model(generated.x, timestep: Float(t), generated.context, reference)
+        outputs["sample_unconditional"] = model(generated.x, timestep: Float(t), generated.context, reference, isUnconditional: true)
         return outputs
     }
 

@@ -30,10 +30,17 @@ struct WanAttention: Sendable {
         }
     }
 
+    /// Queries with their positions.
+    func query(_ x: Tensor, _ table: RotaryTable) -> Tensor {
+        toQ(x).rmsNorm(normQ, eps: eps).rotary(table.cosine, table.sine, heads: heads)
+    }
+
+    /// Keys, normed but without positions, and values.
+    func keyValue(_ x: Tensor) -> KeyValue { KeyValue(k: toK(x).rmsNorm(normK, eps: eps), v: toV(x)) }
+
     func selfAttention(_ x: Tensor, _ table: RotaryTable) -> Tensor {
-        let q = toQ(x).rmsNorm(normQ, eps: eps).rotary(table.cosine, table.sine, heads: heads)
-        let k = toK(x).rmsNorm(normK, eps: eps).rotary(table.cosine, table.sine, heads: heads)
-        return toOut(attention(q, k, toV(x), heads: heads))
+        let own = keyValue(x).positioned(table, heads: heads)
+        return toOut(attention(query(x, table), own.k, own.v, heads: heads))
     }
 
     /// Keys and values of the context: the same at every step.
@@ -46,7 +53,7 @@ struct WanAttention: Sendable {
         let added = image.flatMap { branch in
             tokens.map { KeyValue(k: branch.toK($0).rmsNorm(branch.normK, eps: eps), v: branch.toV($0)) }
         }
-        return Context(text: KeyValue(k: toK(text).rmsNorm(normK, eps: eps), v: toV(text)), image: added)
+        return Context(text: keyValue(text), image: added)
     }
 
     func crossAttention(_ x: Tensor, _ context: Context) -> Tensor {
@@ -54,6 +61,13 @@ struct WanAttention: Sendable {
         var y = attention(q, context.text.k, context.text.v, heads: heads)
         if let image = context.image { y += attention(q, image.k, image.v, heads: heads) }
         return toOut(y)
+    }
+}
+
+extension KeyValue {
+    /// With positions on the keys.
+    func positioned(_ table: RotaryTable, heads: Int) -> KeyValue {
+        KeyValue(k: k.rotary(table.cosine, table.sine, heads: heads), v: v)
     }
 }
 
@@ -65,23 +79,37 @@ struct WanBlock: Sendable {
     let modulation: Tensor  // [6, dim]: shift, scale, gate of attention; shift, scale, gate of feed-forward
     let eps: Float
 
-    init(_ weights: WeightScope, _ c: WanConfiguration) {
-        selfAttention = WanAttention(weights.scope("attn1"), c.dim, heads: c.heads, eps: c.eps)
-        crossAttention = WanAttention(weights.scope("attn2"), c.dim, heads: c.heads, image: c.addedKeyValueDim, eps: c.eps)
-        crossNorm = c.crossAttentionNorm ? LayerNorm(weights.scope("norm2"), c.dim, eps: c.eps) : nil
-        feedForwardIn = Linear(weights.scope("ffn.net.0.proj"), c.dim, c.ffnDim)
-        feedForwardOut = Linear(weights.scope("ffn.net.2"), c.ffnDim, c.dim)
-        modulation = weights.tensor("scale_shift_table", shape: [1, 6, c.dim]).squeezed(0)
+    /// - Parameter names: What the two generations of checkpoints call the parts.
+    init(_ weights: WeightScope, _ c: WanConfiguration, names: Names = .wan) {
+        selfAttention = WanAttention(weights.scope(names.selfAttention), c.dim, heads: c.heads, eps: c.eps)
+        crossAttention = WanAttention(weights.scope(names.crossAttention), c.dim, heads: c.heads, image: c.addedKeyValueDim, eps: c.eps)
+        crossNorm = c.crossAttentionNorm ? LayerNorm(weights.scope(names.crossNorm), c.dim, eps: c.eps) : nil
+        feedForwardIn = Linear(weights.scope(names.feedForwardIn), c.dim, c.ffnDim)
+        feedForwardOut = Linear(weights.scope(names.feedForwardOut), c.ffnDim, c.dim)
+        modulation = weights.tensor(names.modulation, shape: [1, 6, c.dim]).squeezed(0)
         eps = c.eps
+    }
+
+    struct Names: Sendable {
+        let selfAttention, crossAttention, crossNorm, feedForwardIn, feedForwardOut, modulation: String
+
+        static let wan = Names(
+            selfAttention: "attn1", crossAttention: "attn2", crossNorm: "norm2", feedForwardIn: "ffn.net.0.proj",
+            feedForwardOut: "ffn.net.2", modulation: "scale_shift_table")
+        /// norm3 is the affine one of cross attention here.
+        static let animate2 = Names(
+            selfAttention: "self_attn", crossAttention: "cross_attn", crossNorm: "norm3", feedForwardIn: "ffn.0", feedForwardOut: "ffn.2",
+            modulation: "modulation")
     }
 
     /// - Parameters:
     ///   - x: `[tokens, dim]`.
     ///   - time: `[1, 6, dim]`, or one row per token.
-    func callAsFunction(_ x: Tensor, time: Tensor, _ table: RotaryTable, _ context: WanAttention.Context) -> Tensor {
+    ///   - attend: Self attention of the normed and modulated tokens.
+    func callAsFunction(_ x: Tensor, time: Tensor, _ context: WanAttention.Context, attend: (Tensor) -> Tensor) -> Tensor {
         let sum = time + modulation
         let e = (0..<6).map { sum.selected(1, $0) }
-        var x = x + selfAttention.selfAttention(x.layerNorm(eps: eps) * (e[1] + 1) + e[0], table) * e[2]
+        var x = x + attend(x.layerNorm(eps: eps) * (e[1] + 1) + e[0]) * e[2]
         x += crossAttention.crossAttention(crossNorm.map { $0(x) } ?? x, context)
         return x + feedForwardOut(feedForwardIn(x.layerNorm(eps: eps) * (e[4] + 1) + e[3]).geluTanh()) * e[5]
     }

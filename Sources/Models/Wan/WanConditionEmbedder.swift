@@ -37,6 +37,23 @@ struct WanConditionEmbedder: Sendable {
         }
     }
 
+    /// As Wan-Animate-2 names the parts.
+    init(animate2 weights: WeightScope, _ c: WanConfiguration) {
+        freqDim = c.freqDim
+        timeIn = Linear(weights.scope("time_embedding.0"), c.freqDim, c.dim)
+        timeOut = Linear(weights.scope("time_embedding.2"), c.dim, c.dim)
+        timeProjection = Linear(weights.scope("time_projection.1"), c.dim, 6 * c.dim)
+        textIn = Linear(weights.scope("text_embedding.0"), c.textDim, c.dim)
+        textOut = Linear(weights.scope("text_embedding.2"), c.dim, c.dim)
+        image = c.imageDim.map { width in
+            let scope = weights.scope("img_emb.proj")
+            return Image(
+                normIn: LayerNorm(scope.scope("0"), width, eps: 1e-5), normOut: LayerNorm(scope.scope("4"), c.dim, eps: 1e-5),
+                projectionIn: Linear(scope.scope("1"), width, width), projectionOut: Linear(scope.scope("3"), width, c.dim),
+                positions: nil)
+        }
+    }
+
     /// Timesteps in 0 … 1000 → embedding `[n, dim]` and block modulation `[n, 6, dim]`.
     func time(_ timesteps: [Float]) -> (embedding: Tensor, modulation: Tensor) {
         let half = freqDim / 2

@@ -39,8 +39,25 @@ public struct WanConfiguration: Decodable, Sendable {
     public var isAnimate: Bool { className == "WanAnimateTransformer3DModel" }
     public var dim: Int { heads * headDim }
 
+    // What Wan-Animate-2 adds.
+    /// Text tokens are padded with zeros to so many.
+    public var textLength: Int
+    /// Where the reference's tokens lie in time, rows and columns; −1: as far as its own grid reaches.
+    public var referenceOffset: [Int]
+    public var referenceStride: Int
+
     enum CodingKeys: String, CodingKey {
         case eps
+        case width = "dim"
+        case inDim = "in_dim"
+        case outDim = "out_dim"
+        case headCount = "num_heads"
+        case usesImage = "use_img_emb"
+        case textLength = "text_len"
+        case referenceOffsetT = "refer_offset_t"
+        case referenceOffsetH = "refer_offset_h"
+        case referenceOffsetW = "refer_offset_w"
+        case referenceStride = "refer_stride"
         case className = "_class_name"
         case patchSize = "patch_size"
         case heads = "num_attention_heads"
@@ -97,6 +114,19 @@ public struct WanConfiguration: Decodable, Sendable {
         faceHiddenDim = try value(.faceHiddenDim, 1024)
         faceHeads = try value(.faceHeads, 4)
         faceInterval = try value(.faceInterval, 5)
+        textLength = try value(.textLength, 512)
+        referenceOffset = [try value(.referenceOffsetT, 1), try value(.referenceOffsetH, 0), try value(.referenceOffsetW, -1)]
+        referenceStride = try value(.referenceStride, 1)
+        if className == "WanAnimate2Transformer3DModel" {
+            // The same sizes under other names.
+            heads = try value(.headCount, 40)
+            let width = try value(.width, 5120)
+            headDim = heads > 0 ? width / heads : 0
+            inChannels = try value(.inDim, 36)
+            outChannels = try value(.outDim, 16)
+            imageDim = try value(.usesImage, true) ? 1280 : nil
+            addedKeyValueDim = imageDim == nil ? nil : width
+        }
         let norm = try value(.qkNorm, "rms_norm_across_heads")
         guard norm == "rms_norm_across_heads" else {
             throw DecodingError.dataCorruptedError(forKey: .qkNorm, in: c, debugDescription: "qk_norm is '\(norm)'; 'rms_norm_across_heads' is known")
@@ -106,9 +136,8 @@ public struct WanConfiguration: Decodable, Sendable {
     /// Refuses what no network can have.
     func check(path: String) throws {
         func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
-        guard ["WanTransformer3DModel", "WanAnimateTransformer3DModel"].contains(className) else {
-            throw refuse("_class_name is '\(className)'; WanTransformer3DModel or WanAnimateTransformer3DModel expected")
-        }
+        let known = ["WanTransformer3DModel", "WanAnimateTransformer3DModel", "WanAnimate2Transformer3DModel"]
+        guard known.contains(className) else { throw refuse("_class_name is '\(className)'; known are \(known.joined(separator: ", "))") }
         let sizes = patchSize + [heads, headDim, inChannels, outChannels, textDim, freqDim, ffnDim, layers]
         guard patchSize.count == 3, sizes.allSatisfy({ (1...1_000_000).contains($0) }) else {
             throw refuse("patch_size needs three numbers, and all sizes must be positive")
@@ -118,6 +147,9 @@ public struct WanConfiguration: Decodable, Sendable {
             throw refuse("image_dim and added_kv_proj_dim go together")
         }
         if let addedKeyValueDim, addedKeyValueDim != dim { throw refuse("added_kv_proj_dim \(addedKeyValueDim) is not the width \(dim)") }
+        guard textLength > 0, referenceStride > 0, referenceOffset.allSatisfy({ (-1...100_000).contains($0) }) else {
+            throw refuse("text_len and refer_stride must be positive, refer_offset_… at least −1")
+        }
         guard isAnimate else { return }
         let animate = [motionSize, motionStyleDim, motionDim, motionOutputDim, faceHiddenDim, faceHeads, faceInterval]
         guard animate.allSatisfy({ (1...1_000_000).contains($0) }), motionSize >= 8, motionSize & (motionSize - 1) == 0,

@@ -108,12 +108,20 @@ public struct WanTransformer: Sendable {
         let (embedding, modulation) = embedder.time(timesteps)
         let table = RotaryTable(frames: Array(0..<T), grid: (H, W), headDim: c.headDim, theta: 10000)
         for (index, block) in blocks.enumerated() {
-            tokens = block(tokens, time: modulation, table, conditioning.contexts[index])
+            tokens = block(tokens, time: modulation, conditioning.contexts[index]) { block.selfAttention.selfAttention($0, table) }
             if index % c.faceInterval == 0, index / c.faceInterval < conditioning.faces.count, let animate {
                 tokens += animate.adapters[index / c.faceInterval](tokens, conditioning.faces[index / c.faceInterval])
             }
         }
-        let e = embedding.unsqueezed(1) + headModulation  // [n, 2, dim]
+        return Self.output(tokens, embedding, headModulation, head, c, grid: [T, H, W])
+    }
+
+    /// The modulated head, and patches back to pixels: channels are fastest in a patch.
+    static func output(
+        _ tokens: Tensor, _ embedding: Tensor, _ modulation: Tensor, _ head: Linear, _ c: WanConfiguration, grid: [Int]
+    ) -> Tensor {
+        let (T, H, W, p) = (grid[0], grid[1], grid[2], c.patchSize)
+        let e = embedding.unsqueezed(1) + modulation  // [n, 2, dim]: shift, scale
         let y = head(tokens.layerNorm(eps: c.eps) * (e.selected(1, 1) + 1) + e.selected(1, 0))
         return y.reshaped(T, H, W, p[0], p[1], p[2], c.outChannels).permuted(6, 0, 3, 1, 4, 2, 5)
             .reshaped(c.outChannels, T * p[0], H * p[1], W * p[2])
