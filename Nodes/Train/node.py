@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 NETWORKS = {"vae": "vae", "keypoints": "keypoints", "transformer": "transformer", "poseEncoder": "pose", "faceEncoder": "face",
             "audioEncoder": "audio"}  # port: network
-OUTPUTS = {"vae": {"model": "vae"}, "keypoints": {"model": "keypoints"}, "audio": {"model": "audio"},
+OUTPUTS = {"vae": {"model": "vae"}, "keypoints": {"model": "keypoints"}, "face": {"model": "face"}, "audio": {"model": "audio"},
            "dit": {port: NETWORKS[port] for port in ("transformer", "poseEncoder", "faceEncoder")}}  # stage: port: network
 
 

@@ -2,8 +2,9 @@
 
     vae        the autoencoder
     keypoints  key points and head of generated actors
+    face       face motion encoder, from expressions
     stage1     DiT and pose encoder: skeleton and sphere, no face      (--vae)
-    stage2     face motion encoder and face attention only             (--vae --previous stage1)
+    stage2     face attention only                                     (--vae --previous stage1 --face)
     stage3     everything                                              (--vae --previous stage2)
     audio      speech to face motion tokens                            (--previous stage3)
     evaluate   held-out self-reenactment as JSON                       (--vae --previous)
@@ -20,11 +21,13 @@ import torch
 
 def parser():
     p = argparse.ArgumentParser(prog="understudy_train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("stage", choices=["vae", "keypoints", "stage1", "stage2", "stage3", "audio", "evaluate", "export"])
+    p.add_argument("stage", choices=["vae", "keypoints", "face", "stage1", "stage2", "stage3", "audio", "evaluate", "export"])
     p.add_argument("--data", help="folder of shards")
     p.add_argument("--out", required=True, help="folder of this stage's checkpoint and curve (export, evaluate: of the result)")
     p.add_argument("--vae", help="folder of the vae stage")
     p.add_argument("--previous", help="folder of the stage to go on from")
+    p.add_argument("--face", help="stages 2 and 3: folder of the face stage, if --previous was not trained with it")
+    p.add_argument("--train-face", action=argparse.BooleanOptionalAction, default=False, help="stages 2 and 3: train the face motion encoder further")
     p.add_argument("--keypoints"), p.add_argument("--audio")
     p.add_argument("--steps", type=int, default=20000, help="length of the schedule")
     p.add_argument("--minutes", type=float, help="end the schedule after this much time, if the steps are not done before")
@@ -51,7 +54,7 @@ def parser():
 
 def run(options):
     """Runs a stage. Raises SystemExit with the reason when the options or the data do not do."""
-    needed = {"vae": ["data"], "keypoints": ["data"], "stage1": ["data", "vae"], "stage2": ["data", "vae", "previous"],
+    needed = {"vae": ["data"], "keypoints": ["data"], "face": ["data"], "stage1": ["data", "vae"], "stage2": ["data", "vae", "previous"],
               "stage3": ["data", "vae", "previous"], "audio": ["data", "previous"], "evaluate": ["data", "vae", "previous"], "export": []}
     missing = [n for n in needed[options.stage] if not getattr(options, n)]
     if missing:

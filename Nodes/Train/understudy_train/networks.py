@@ -282,15 +282,21 @@ class FaceMotionEncoder(nn.Module):
         self.mlp_in = nn.Linear(c["motion_dim"], c["hidden_dim"])
         self.mlp_out = nn.Linear(c["hidden_dim"], c["face_tokens"] * c["face_dim"])
 
-    def motion(self, crops):
+    def motion_logits(self, crops):
         x = self.conv_in(crops)
         for stage in self.stages:
             x = stage["down"](F.silu(stage["norm"](x)))
-        return torch.tanh(self.to_motion(F.silu(self.residual(x)).flatten(1)))
+        return self.to_motion(F.silu(self.residual(x)).flatten(1))
+
+    def motion(self, crops):
+        return torch.tanh(self.motion_logits(crops))
+
+    def tokens(self, motion):
+        y = self.mlp_out(F.silu(self.mlp_in(motion)))
+        return y.unflatten(-1, (self.config["face_tokens"], self.config["face_dim"]))
 
     def forward(self, crops):
-        y = self.mlp_out(F.silu(self.mlp_in(self.motion(crops))))
-        return y.unflatten(-1, (self.config["face_tokens"], self.config["face_dim"]))
+        return self.tokens(self.motion(crops))
 
 
 class AudioEncoder(nn.Module):

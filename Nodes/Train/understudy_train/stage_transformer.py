@@ -42,14 +42,19 @@ def make_networks(options, vae, previous):
             made[name].load_state_dict(state)
         if made["transformer"].config["in_channels"] != latent:
             raise SystemExit(f"the DiT was trained on latents of {made['transformer'].config['in_channels']} channels, the VAE has {latent}")
+    if options.face:
+        config, state = load_averaged(options.face, "face")
+        made["face"] = networks.build(config)
+        made["face"].load_state_dict(state)
     return {k: n.to(device()) for k, n in made.items()}
 
 
-def choose_parameters(made, stage):
+def choose_parameters(made, stage, trains_face=False):
+    """The face motion encoder stays as it was trained before unless asked: through the DiT alone it saturates (stage_face.py)."""
     for name, network in made.items():
         for key, p in network.named_parameters():
             of_face = name == "face" or any(part in "." + key for part in FACE_PARTS)
-            p.requires_grad_({1: not of_face, 2: of_face, 3: True}[stage])
+            p.requires_grad_({1: not of_face, 2: of_face, 3: True}[stage] and (name != "face" or trains_face))
 
 
 class Batches:
@@ -183,7 +188,7 @@ def run(options, stage):
     clips, vae = Clips(options.data, options.held_out), load_vae(options.vae)
     options.face_size = clips.shape("face")[1]
     made = make_networks(options, vae, options.previous)
-    choose_parameters(made, stage)
+    choose_parameters(made, stage, options.train_face)
     training = Training(options.out, made, steps=options.steps, minutes=options.minutes, rate=options.rate or {1: 1e-3, 2: 1e-3, 3: 5e-4}[stage],
                         average=options.average, seed=options.seed, muon=options.muon, configuration={"stage": f"stage{stage}"})
     batches = Batches(clips, vae, options, stage)
