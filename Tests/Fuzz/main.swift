@@ -73,7 +73,7 @@ guard CommandLine.arguments.count > 1, let chosen = Kind(rawValue: CommandLine.a
     print("usage: fuzz KIND [options of libFuzzer] [CORPUS…]; KIND is one of \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
 }
-nonisolated(unsafe) let kind = chosen
+let kind = chosen
 var count = Int32(CommandLine.arguments.count - 1)
 // libFuzzer's own arguments begin after the kind.
 var words: [UnsafeMutablePointer<CChar>?] = ([CommandLine.arguments[0]] + CommandLine.arguments.dropFirst(2)).map { strdup($0) } + [nil]

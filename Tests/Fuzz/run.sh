@@ -9,7 +9,7 @@ kinds=("$@")
 [ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive)
 export UNDERSTUDY_FUZZ=1
 swift build -c release --product fuzz --scratch-path .build-fuzz \
-    -Xswiftc -enable-testing -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address
+    -Xswiftc -enable-testing -Xswiftc -use-ld=lld -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address
 mkdir -p .build-fuzz/found
 for kind in "${kinds[@]}"; do
     mkdir -p ".build-fuzz/corpus/$kind"
