@@ -65,7 +65,7 @@ import Testing
         }
         #expect(try edited("stage_audio.py") == ["train.audio"])
         #expect(try edited("sampling.py") == ["train.dit", "train.audio", "train.evaluate"])
-        #expect(try edited("training.py").count == 6)
+        #expect(try edited("training.py").count == 7)
         try FileManager.default.removeItem(atPath: "\(folder)/understudy_train/stage_vae.py")
         let problem = try #require(discover(folder, shop).problems.first { $0.contains("vae/node.yaml:") })
         #expect(problem.contains("there is no '../understudy_train/stage_vae.py'"))

@@ -7,7 +7,7 @@ seconds=${1:-60}
 shift || true
 kinds=("$@")
 [ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive)
-export UNDERSTUDY_FUZZ=1
+export UNDERSTUDY_FUZZ=1 ASAN_OPTIONS=detect_leaks=0   # what the Swift runtime keeps for good looks like leaks
 swift build -c release --product fuzz --scratch-path .build-fuzz \
     -Xswiftc -enable-testing -Xswiftc -use-ld=lld -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address
 mkdir -p .build-fuzz/found
