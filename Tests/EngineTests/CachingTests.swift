@@ -257,7 +257,7 @@ import Testing
         #expect(try Table(artifact: artifact).number == 15)
     }
 
-    @Test func doingNothingIsQuick() throws {
+    @Test func aFreshEngineFindsNothingToDo() throws {
         let shop = try Workshop()
         let lines = (0..<30).map { index in
             index == 0 ? "  n0: { type: t.constant }" : "  n\(index): { type: t.add, in: { a: n\(index - 1).out } }"
@@ -268,6 +268,5 @@ import Testing
         let graph = try shop.graph(text)
         let summary = try engine.run(graph)
         #expect(summary.ran.isEmpty)
-        #expect(summary.seconds < 0.1, "a run without work took \(summary.seconds) s")
     }
 }
