@@ -45,10 +45,12 @@ extension Execution {
             }
             for (source, target, _) in stale {
                 // Aside first: whoever has the old film open keeps it, and a kill leaves no half of one.
+                removeAbandoned(besides: target)
                 let temporary = "\(target).\(lease.name)"
                 try FileManager.default.copyItem(atPath: source.path, toPath: temporary)
                 chmod(temporary, 0o644)
-                guard rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
+                // Synced, since the index will say what it holds.
+                guard CacheStore.sync(temporary), rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
             }
             try store.noteOutputs(stale.map { (path: $0.target, digest: $0.source.digest) })
         } catch let error as StoreError {
@@ -57,6 +59,15 @@ extension Execution {
             throw StoreError("cannot write the outputs to '\(folder)': \(error)")
         }
         return paths
+    }
+
+    /// Removes what killed runs left beside an exported file.
+    private func removeAbandoned(besides target: String) {
+        let (folder, name) = ((target as NSString).deletingLastPathComponent, (target as NSString).lastPathComponent)
+        for other in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where other.hasPrefix("\(name).") {
+            let run = String(other.dropFirst(name.count + 1))
+            if UUID(uuidString: run) != nil, !Lease.isHeld(run, folder: "\(store.root)/active") { unlink("\(folder)/\(other)") }
+        }
     }
 }
 

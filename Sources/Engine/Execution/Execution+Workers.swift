@@ -88,7 +88,7 @@ extension Execution {
         }
         emitter.send(.started(instance, type: target.node.type.name, threads: threads, reasons: item.reasons))
         let log = NodeLog(path: logPath(instance))
-        let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)")
+        let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
         let emitter = emitter
         let cancellation = cancellation
         let context = NodeContext(

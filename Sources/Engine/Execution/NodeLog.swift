@@ -29,13 +29,18 @@ final class NodeLog: Sendable {
 /// The saved state of one action: a file that is replaced as a whole.
 final class FileCheckpoints: CheckpointStore {
     let path: String
+    private let folder: String
 
-    init(path: String) { self.path = path }
+    /// - Parameter folder: The run's own, which is cleared if the run is killed: files are written aside there.
+    init(path: String, folder: String) {
+        self.path = path
+        self.folder = folder
+    }
 
     func load() -> [UInt8]? { FileManager.default.contents(atPath: path).map(Array.init) }
 
     func save(_ bytes: [UInt8]) throws {
-        let temporary = "\(path).\(UUID().uuidString)"
+        let temporary = "\(folder)/\(UUID().uuidString)"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StoreError.system("cannot write the checkpoint '\(temporary)'") }
         let isWritten = bytes.withUnsafeBytes { buffer in

@@ -100,33 +100,32 @@ extension CacheStore {
         var total = objects.reduce(0) { $0 + $1.bytes }
         let order = objects.map { object in (object, object.seconds / Double(max(object.bytes, 1))) }
             .sorted { ($0.1, $0.0.used, $0.0.digest.hex) < ($1.1, $1.0.used, $1.0.digest.hex) }
-        var removed = 0
+        var removed: [[String]] = []
         var freed: Int64 = 0
         var protected = 0
         // Runs that began before this moment may rely on whatever was used since their beginning.
         let horizon = Lease.held(in: "\(root)/active").map(\.since).min() ?? .infinity
-        for (object, _) in order {
-            guard total > maxBytes else { break }
-            let isGone = try database.write { db -> Bool in
+        try database.write { db in
+            for (object, _) in order {
+                guard total > maxBytes else { break }
                 let row = try Row.fetchOne(
-                    db, sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?",
+                    db.cachedStatement(sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?"),
                     arguments: [object.digest.hex, object.suffix])
-                guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else { return false }
-                try remove(digest: object.digest.hex, suffix: object.suffix, db)
-                return true
-            }
-            if isGone {
-                removed += 1
+                guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else {
+                    protected += 1
+                    continue
+                }
+                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                removed.append([object.digest.hex, object.suffix])
                 freed += object.bytes
                 total -= object.bytes
-            } else {
-                protected += 1
             }
         }
+        try unlinkUnnamed(removed)
         try forgetActions(madeBefore: Date().addingTimeInterval(-180 * 86_400))
         removeOld("checkpoints", days: 14)
         removeOld("logs", days: 60)
-        return CollectionReport(removed: removed, freedBytes: freed, keptBytes: total, protected: protected)
+        return CollectionReport(removed: removed.count, freedBytes: freed, keptBytes: total, protected: protected)
     }
 
     /// Removes what nobody touched for long: checkpoints that nobody went on from, logs.
@@ -147,6 +146,7 @@ extension CacheStore {
         let objects = try list()
         var damaged: [String] = []
         var missing: [String] = []
+        var removed: [[String]] = []
         for (index, object) in objects.enumerated() {
             progress(index, objects.count)
             let path = path(of: object.digest, suffix: object.suffix)
@@ -162,35 +162,26 @@ extension CacheStore {
                 // Another process may have put a sound one in its place meanwhile.
                 let again = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
                 guard again != object.digest else { return }
-                try remove(digest: object.digest.hex, suffix: object.suffix, db)
+                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                removed.append([object.digest.hex, object.suffix])
                 if state == nil { missing.append(path) } else { damaged.append(path) }
             }
         }
+        try unlinkUnnamed(removed)
         progress(objects.count, objects.count)
         return VerificationReport(
             checked: objects.count, bytes: objects.reduce(0) { $0 + $1.bytes }, damaged: damaged, missing: missing,
             orphans: try removeOrphans())
     }
 
-    /// Removes object files that no row names: a kill came between rename and row.
+    /// Removes object files that no row names: a kill came between rename and row, or between row and removal.
     private func removeOrphans() throws -> [String] {
         let files = FileManager.default
         var orphans: [String] = []
         for prefix in ((try? files.contentsOfDirectory(atPath: "\(root)/objects")) ?? []).sorted() {
-            for name in ((try? files.contentsOfDirectory(atPath: "\(root)/objects/\(prefix)")) ?? []).sorted() {
-                let digest = (name as NSString).deletingPathExtension
-                let suffix = (name as NSString).pathExtension
-                let path = "\(root)/objects/\(prefix)/\(name)"
-                // Inside a write transaction no commit can be between its rename and its row.
-                let isOrphan = try database.write { db -> Bool in
-                    let count = try Int.fetchOne(
-                        db, sql: "SELECT COUNT(*) FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
-                    guard count == 0 else { return false }
-                    unlink(path)
-                    return true
-                }
-                if isOrphan { orphans.append(path) }
-            }
+            let names = ((try? files.contentsOfDirectory(atPath: "\(root)/objects/\(prefix)")) ?? []).sorted()
+            let objects = names.map { [($0 as NSString).deletingPathExtension, ($0 as NSString).pathExtension] }
+            orphans += try unlinkUnnamed(objects)
         }
         return orphans
     }

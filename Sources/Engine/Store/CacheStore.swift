@@ -23,6 +23,7 @@ public final class CacheStore: Sendable {
     /// - Throws: ``StoreError`` when the folder cannot be made or written.
     public init(root: String) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
+        let isNewFolder = !FileManager.default.fileExists(atPath: "\(self.root)/objects")
         for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs"] {
             do {
                 try FileManager.default.createDirectory(
@@ -32,22 +33,36 @@ public final class CacheStore: Sendable {
                     "cannot make the cache folder '\(self.root)/\(folder)': \(error.localizedDescription); choose another with --cache")
             }
         }
+        if isNewFolder { Self.syncFolder(self.root) }
         // One process at a time opens, so that only one migrates or rebuilds.
         let gate = open("\(self.root)/open.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard gate >= 0 else { throw StoreError.system("cannot open '\(self.root)/open.lock'") }
         defer { close(gate) }
         _ = flock(gate, LOCK_EX)
         let index = "\(self.root)/index.sqlite"
-        var isNew = !FileManager.default.fileExists(atPath: index)
+        // The sign outlives a kill in the middle: an index that exists may still be half rebuilt.
+        let sign = "\(self.root)/rebuilding"
+        if !FileManager.default.fileExists(atPath: index) { try Self.leave(sign) }
         do {
             database = try Self.openIndex(index)
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
+            try Self.leave(sign)
             for suffix in ["", "-wal", "-shm"] { _ = rename(index + suffix, "\(index).damaged\(suffix)") }
             database = try Self.openIndex(index)
-            isNew = true
         }
-        if isNew { try rebuildIndex() }
+        if FileManager.default.fileExists(atPath: sign) {
+            try rebuildIndex()
+            unlink(sign)
+        }
         removeAbandoned()
+    }
+
+    /// Makes an empty file that is there after a loss of power too.
+    private static func leave(_ sign: String) throws {
+        let descriptor = open(sign, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw StoreError.system("cannot make '\(sign)'") }
+        close(descriptor)
+        syncFolder((sign as NSString).deletingLastPathComponent)
     }
 
     /// Opens a store for questions: one that is not there counts as empty, and is not made.
@@ -118,8 +133,9 @@ public final class CacheStore: Sendable {
 
     /// Removes what killed runs left behind.
     private func removeAbandoned() {
-        let folders = (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/tmp")) ?? []
-        guard !folders.isEmpty else { return }
+        func names(_ folder: String) -> [String] { (try? FileManager.default.contentsOfDirectory(atPath: "\(root)/\(folder)")) ?? [] }
+        let folders = names("tmp")
+        guard !folders.isEmpty || !names("active").isEmpty else { return }
         let held = Set(Lease.held(in: "\(root)/active").map(\.name))
         for folder in folders where !held.contains(folder) {
             try? FileManager.default.removeItem(atPath: "\(root)/tmp/\(folder)")
@@ -149,7 +165,7 @@ public final class CacheStore: Sendable {
                 let suffix = (file.path as NSString).pathExtension
                 let target = path(of: file.digest, suffix: suffix)
                 let folder = (target as NSString).deletingLastPathComponent
-                _ = mkdir(folder, 0o755)
+                if mkdir(folder, 0o755) == 0 { Self.syncFolder("\(root)/objects") }
                 if try StoreReader(db: db, store: self).isIntact(file.digest, suffix: suffix) {
                     unlink(file.path)
                 } else {
@@ -175,7 +191,7 @@ public final class CacheStore: Sendable {
             let record = ActionRecord(
                 key: key, node: node, version: version, seconds: seconds, memory: memory, outputs: outputs, source: source)
             try insert(record, created: now, db)
-            try writeRecord(record)
+            if let file = files.values.first { try writeRecord(record, by: (file.path as NSString).deletingLastPathComponent) }
             return record
         }
     }
@@ -200,10 +216,22 @@ public final class CacheStore: Sendable {
     }
 
     /// Keeps the record beside the index too. Not synced: it only matters when the index is lost.
-    private func writeRecord(_ record: ActionRecord) throws {
+    ///
+    /// - Parameter folder: The run's own, which is cleared if the run is killed: it is written aside there.
+    private func writeRecord(_ record: ActionRecord, by folder: String) throws {
         let path = recordPath(record.key)
         _ = mkdir((path as NSString).deletingLastPathComponent, 0o755)
-        try JSON.encoder.encode(record).write(to: URL(fileURLWithPath: path), options: .atomic)
+        let temporary = "\(folder)/\(record.key.hex).json"
+        try JSON.encoder.encode(record).write(to: URL(fileURLWithPath: temporary))
+        guard rename(temporary, path) == 0 else { throw StoreError.system("cannot move '\(temporary)' to '\(path)'") }
+    }
+
+    /// Syncs a file; false with `errno` set when that fails.
+    static func sync(_ path: String) -> Bool {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        return fsync(descriptor) == 0
     }
 
     static func syncFolder(_ folder: String) {
@@ -243,12 +271,30 @@ public final class CacheStore: Sendable {
         }
     }
 
-    /// Removes the row and file of an object. Inside a write transaction.
+    /// Removes the row of an object, inside a write transaction; once that is over, ``unlinkUnnamed(_:)`` removes the file.
     ///
     /// What made it is still known, so that results that were made from it can be found without it.
-    func remove(digest: String, suffix: String, _ db: Database) throws {
+    func removeRow(digest: String, suffix: String, _ db: Database) throws {
         try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
-        if let digest = Digest(hex: digest) { unlink(path(of: digest, suffix: suffix)) }
+    }
+
+    /// Removes the files of objects, as `[digest, suffix]`, that no row names: in this order a kill never leaves a row without its file.
+    ///
+    /// - Returns: The paths of those removed.
+    @discardableResult
+    func unlinkUnnamed(_ objects: some Collection<[String]>) throws -> [String] {
+        guard !objects.isEmpty else { return [] }
+        // Inside a write transaction no commit can be between its rename and its row.
+        return try database.write { db in
+            try objects.compactMap { object in
+                guard let digest = Digest(hex: object[0]) else { return nil }
+                let count = try Int.fetchOne(
+                    db.cachedStatement(sql: "SELECT COUNT(*) FROM objects WHERE digest = ? AND suffix = ?"),
+                    arguments: [object[0], object[1]])
+                let path = path(of: digest, suffix: object[1])
+                return count == 0 && unlink(path) == 0 ? path : nil
+            }
+        }
     }
 
     /// Forgets actions of which nothing is left.

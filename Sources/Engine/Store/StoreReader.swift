@@ -135,6 +135,8 @@ extension CacheStore {
                     .execute(arguments: [now, object[0], object[1]])
             }
             for (digest, suffix, state) in notes.restated {
+                // It may have been removed since it was looked at.
+                guard let name = Digest(hex: digest), FileState(path: path(of: name, suffix: suffix)) == state else { continue }
                 try db.execute(
                     sql: """
                         INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used)
@@ -149,7 +151,7 @@ extension CacheStore {
                 guard let digest = Digest(hex: object[0]),
                     try !StoreReader(db: db, store: self).isIntact(digest, suffix: object[1])
                 else { continue }
-                try remove(digest: object[0], suffix: object[1], db)
+                try removeRow(digest: object[0], suffix: object[1], db)
             }
             for (path, state, digest) in notes.sources {
                 try db.execute(
@@ -157,5 +159,6 @@ extension CacheStore {
                     arguments: [path, state.size, state.modified, state.inode, digest.hex])
             }
         }
+        try unlinkUnnamed(notes.damaged)
     }
 }
