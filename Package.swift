@@ -38,9 +38,6 @@ let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let systemLibraries: [Target] = [
     system("CLibYAML", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
-    system(
-        "CFFmpeg", pkgConfig: "libavformat libavcodec libswscale libswresample libavutil",
-        apt: ["libavformat-dev", "libavcodec-dev", "libswscale-dev", "libswresample-dev"]),
     system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
     system("COneDNN", apt: ["libdnnl-dev"]),
     system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
@@ -56,6 +53,8 @@ let libraries: [Target] = [
     library("Safetensors"),
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
+    // Headers and a loader of FFmpeg: libavformat-dev, libavcodec-dev, libswscale-dev, libswresample-dev.
+    .target(name: "CFFmpeg", path: "Sources/CFFmpeg", linkerSettings: [.linkedLibrary("dl")]),
     library("Media", ["CFFmpeg"]),
     .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
@@ -118,7 +117,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks"),
+        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks/Networks"),
+        tool(
+            "engine-benchmarks", ["Engine", "GraphKit", "Media", "MediaFilesNode", "NodeKit", "Safetensors"],
+            path: "Tests/Benchmarks/Engine"),
         tool("actor-data", ["ActorNode", "NodeKit"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),

@@ -4,14 +4,27 @@
     import Darwin
 #endif
 
-/// A read-only memory mapping of a whole file.
+/// A read-only memory mapping of a whole file, or the bytes of a small one that is not on disk.
 ///
-/// `@unchecked Sendable`: the mapping is private and read-only, and is unmapped only when the last owner is gone.
+/// `@unchecked Sendable`: the memory is private and read-only, and is given back only when the last owner is gone.
 public final class MappedFile: @unchecked Sendable {
     public let path: String
     /// The length of the file in bytes at the time it was mapped.
     public let byteCount: Int
     private let base: UnsafeMutableRawPointer?
+    private let isMapped: Bool
+
+    /// Holds bytes as if they were mapped from a file.
+    ///
+    /// - Parameter path: What errors call it.
+    public init(contents: [UInt8], path: String) {
+        self.path = path
+        byteCount = contents.count
+        isMapped = false
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: contents.count, alignment: 64)
+        copy.copyBytes(from: contents)
+        base = copy.baseAddress
+    }
 
     /// Maps the file.
     ///
@@ -41,10 +54,12 @@ public final class MappedFile: @unchecked Sendable {
         self.path = path
         self.byteCount = count
         self.base = mapped
+        isMapped = true
     }
 
     deinit {
-        if let base { munmap(base, byteCount) }
+        guard let base else { return }
+        if isMapped { munmap(base, byteCount) } else { base.deallocate() }
     }
 
     /// The bytes of the file; valid as long as the mapping lives, so keep them inside the closure.
@@ -57,7 +72,7 @@ public final class MappedFile: @unchecked Sendable {
     /// Tells the kernel that a stretch of the file will not be read again soon, so that a long video read frame by
     /// frame does not stay resident.
     public func dropResidentPages(_ range: Range<Int>) {
-        guard let base, !range.isEmpty else { return }
+        guard let base, isMapped, !range.isEmpty else { return }
         let page = Int(getpagesize())
         let start = (range.lowerBound + page - 1) / page * page
         let end = range.upperBound / page * page

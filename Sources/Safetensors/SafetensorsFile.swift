@@ -40,8 +40,13 @@ public struct SafetensorsFile: Sendable {
     ///
     /// - Throws: ``SafetensorsError``: `inputOutput` when it cannot be mapped, `malformed` when it is not a whole
     ///   safetensors file.
-    public init(path: String) throws {
-        let file = try MappedFile(path: path)
+    public init(path: String) throws { try self.init(file: MappedFile(path: path)) }
+
+    /// Checks the bytes of a file.
+    ///
+    /// - Throws: ``SafetensorsError`` with code `malformed` when they are not a whole safetensors file.
+    public init(file: MappedFile) throws {
+        let path = file.path
         func malformed(_ message: String) -> SafetensorsError {
             SafetensorsError(.malformed, path: path, message)
         }
@@ -55,12 +60,19 @@ public struct SafetensorsFile: Sendable {
         guard 8 + Int(length) <= file.byteCount else {
             throw malformed("is truncated: header of \(length) bytes in a file of \(file.byteCount)")
         }
-        let header = file.withBytes { Data($0[8..<(8 + Int(length))]) }
+        let dataOffset = 8 + Int(length)
+        let dataCount = file.byteCount - dataOffset
+        self.file = file
+        self.dataOffset = dataOffset
+        if let (tensors, metadata) = file.withBytes({ Self.quick(UnsafeRawBufferPointer(rebasing: $0[8..<dataOffset]), dataCount) }) {
+            self.tensors = tensors
+            self.metadata = metadata
+            return
+        }
+        let header = file.withBytes { Data($0[8..<dataOffset]) }
         guard let object = try? JSONSerialization.jsonObject(with: header) as? [String: Any] else {
             throw malformed("is not a safetensors file: its header is not a JSON object")
         }
-        let dataOffset = 8 + Int(length)
-        let dataCount = file.byteCount - dataOffset
         var metadata: [String: String] = [:]
         var tensors: [String: TensorInfo] = [:]
         for (name, value) in object {
@@ -73,11 +85,35 @@ public struct SafetensorsFile: Sendable {
             }
             tensors[name] = try Self.info(name, value, dataCount: dataCount, error: malformed)
         }
-        self.file = file
         self.tensors = tensors
         self.metadata = metadata
-        self.dataOffset = dataOffset
     }
+
+    /// Tensors and metadata of a header as most writers make it; nil when it needs a closer look.
+    private static func quick(
+        _ header: UnsafeRawBufferPointer, _ dataCount: Int
+    ) -> (tensors: [String: TensorInfo], metadata: [String: String])? {
+        guard let fields = JSONReader.read(header)?.object else { return nil }
+        var tensors: [String: TensorInfo] = [:]
+        var metadata: [String: String] = [:]
+        for (name, value) in fields {
+            guard let entry = value.object else { return nil }
+            if name == "__metadata__" {
+                metadata = entry.compactMapValues(\.string)
+                guard metadata.count == entry.count else { return nil }
+                continue
+            }
+            guard let dtype = entry["dtype"]?.string, let shape = entry["shape"]?.list?.compactMap(\.integer),
+                shape.count == entry["shape"]?.list?.count,
+                let offsets = entry["data_offsets"]?.list?.compactMap(\.integer), offsets.count == 2,
+                let info = try? info(name, dtype, shape, offsets, dataCount: dataCount, error: { Mismatch(message: $0) })
+            else { return nil }
+            tensors[name] = info
+        }
+        return (tensors, metadata)
+    }
+
+    private struct Mismatch: Error { let message: String }
 
     private static func info(
         _ name: String, _ value: Any, dataCount: Int, error: (String) -> SafetensorsError
@@ -87,6 +123,12 @@ public struct SafetensorsFile: Sendable {
             let shape = entry["shape"] as? [Int],
             let offsets = entry["data_offsets"] as? [Int], offsets.count == 2
         else { throw error("tensor '\(name)': dtype, shape and data_offsets expected") }
+        return try info(name, typeName, shape, offsets, dataCount: dataCount, error: error)
+    }
+
+    private static func info(
+        _ name: String, _ typeName: String, _ shape: [Int], _ offsets: [Int], dataCount: Int, error: (String) -> any Error
+    ) throws -> TensorInfo {
         guard let dtype = DType(rawValue: typeName) else {
             throw error("tensor '\(name)': unknown element type '\(typeName)'")
         }

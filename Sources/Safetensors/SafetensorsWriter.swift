@@ -2,11 +2,12 @@ import Foundation
 
 /// Writes a safetensors file front to back, one tensor after another, without knowing their lengths beforehand.
 ///
-/// Room for the header is reserved at the start and filled on ``finish(sync:)``; the rest of it is padded with spaces, which
-/// readers of the format accept. Tensors lie in the file in the order they were begun.
+/// A small file is kept in memory until it is finished and has a header of the size it needs. Of a larger one, room for the
+/// header is reserved at the start and filled on ``finish(sync:)``; the rest of it is padded with spaces, which readers of
+/// the format accept. Tensors lie in the file in the order they were begun.
 public final class SafetensorsWriter {
     public let path: String
-    /// The file's `__metadata__`; may be changed until ``finish(sync:)``.
+    /// The file's `__metadata__`; may be changed until it is finished.
     public var metadata: [String: String]
 
     private struct Entry {
@@ -17,36 +18,45 @@ public final class SafetensorsWriter {
         var range: Range<Int>
     }
 
+    /// What ``finish(sync:inMemoryBelow:)`` made.
+    public struct Finished: Sendable {
+        /// The header as JSON with sorted keys, without length and padding.
+        public let header: [UInt8]
+        /// The whole file, if it was small enough to stay in memory; nil: it is at the path.
+        public let contents: [UInt8]?
+    }
+
+    /// Data of up to this many bytes wait in memory, so that a small file is written in one go.
+    private static let bufferLimit = 64 << 10
+
     private let reserved: Int
-    private let descriptor: Int32
+    private let willCreate: (() throws -> Void)?
+    /// Negative while everything is in `buffer`.
+    private var descriptor: Int32 = -1
+    private var buffer: [UInt8] = []
     private var entries: [Entry] = []
     private var dataCount = 0
     private let observe: ((UnsafeRawBufferPointer) -> Void)?
-    private var isClosed = false
 
-    /// Creates the file (it must not exist).
-    ///
     /// - Parameters:
-    ///   - headerCapacity: Bytes reserved for the header; it must hold metadata and the list of tensors.
+    ///   - path: Where the file goes; none must be there.
+    ///   - headerCapacity: Bytes reserved for the header of a large file; it must hold metadata and the list of tensors.
+    ///   - willCreate: Called before the file is created, for instance to make its folder.
     ///   - observe: Sees every byte of the data section in order, so that a digest costs no second pass.
     public init(
         path: String, metadata: [String: String] = [:], headerCapacity: Int = 4096,
-        observe: ((UnsafeRawBufferPointer) -> Void)? = nil
+        willCreate: (() throws -> Void)? = nil, observe: ((UnsafeRawBufferPointer) -> Void)? = nil
     ) throws {
         self.path = path
         self.metadata = metadata
+        self.willCreate = willCreate
         self.observe = observe
         let metadataBytes = metadata.reduce(0) { $0 + $1.key.utf8.count + 2 * $1.value.utf8.count + 8 }
         self.reserved = (headerCapacity + metadataBytes + 7) / 8 * 8
-        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            throw SafetensorsError(.inputOutput, path: path, "cannot create the file: \(String(cString: strerror(errno)))")
-        }
-        try writeAll([UInt8](repeating: 0x20, count: 8 + reserved))
     }
 
     deinit {
-        if !isClosed { close(descriptor) }
+        if descriptor >= 0 { close(descriptor) }
     }
 
     /// Begins a tensor whose first dimension grows with every ``append(_:)-(UnsafeRawBufferPointer)``.
@@ -92,41 +102,95 @@ public final class SafetensorsWriter {
 
     /// Writes the header and closes the file.
     ///
-    /// - Returns: The header's bytes as they stand in the file (length prefix and padding included).
     /// - Throws: ``SafetensorsError`` when the header outgrew its room or the disk is full.
-    @discardableResult
-    public func finish(sync: Bool) throws -> [UInt8] {
-        var object: [String: Any] = [:]
-        for entry in entries {
-            object[entry.name] = [
-                "dtype": entry.dtype.rawValue, "shape": entry.shape,
-                "data_offsets": [entry.range.lowerBound, entry.range.upperBound],
-            ]
+    public func finish(sync: Bool) throws { _ = try finish(sync: sync, inMemoryBelow: 0) }
+
+    /// Writes the header and closes the file, or gives the file's bytes if they are few.
+    ///
+    /// - Parameter limit: A file of fewer bytes, all told, is not created.
+    /// - Throws: ``SafetensorsError`` when the header outgrew its room or the disk is full.
+    public func finish(sync: Bool, inMemoryBelow limit: Int) throws -> Finished {
+        let json = Array(try headerText().utf8)
+        if descriptor < 0 {
+            let contents = Self.header(json, count: (json.count + 7) / 8 * 8) + buffer
+            if contents.count < limit { return Finished(header: json, contents: contents) }
+            try create()
+            try contents.withUnsafeBytes { try writeAll($0) }
+        } else {
+            guard json.count <= reserved else {
+                throw SafetensorsError(.inputOutput, path: path, "header of \(json.count) bytes outgrew the \(reserved) reserved; raise headerCapacity")
+            }
+            guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw failure("seek") }
+            try Self.header(json, count: reserved).withUnsafeBytes { try writeAll($0) }
         }
-        if !metadata.isEmpty { object["__metadata__"] = metadata }
-        let json = try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
-        guard json.count <= reserved else {
-            throw SafetensorsError(.inputOutput, path: path, "header of \(json.count) bytes outgrew the \(reserved) reserved; raise headerCapacity")
-        }
-        var header = withUnsafeBytes(of: UInt64(reserved).littleEndian) { Array($0) }
-        header += json
-        header += [UInt8](repeating: 0x20, count: reserved - json.count)
-        guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw failure("seek") }
-        try writeAll(header)
         if sync, fsync(descriptor) != 0 { throw failure("sync") }
-        isClosed = true
+        defer { descriptor = -1 }
         guard close(descriptor) == 0 else { throw failure("close") }
-        return header
+        return Finished(header: json, contents: nil)
+    }
+
+    /// The header, as `JSONSerialization` writes it with sorted keys: digests are taken of that form.
+    private func headerText() throws -> String {
+        func list(_ numbers: [Int]) -> String { "[\(numbers.map(String.init).joined(separator: ","))]" }
+        var fields = entries.map { entry in
+            let range = list([entry.range.lowerBound, entry.range.upperBound])
+            return (entry.name, "{\"data_offsets\":\(range),\"dtype\":\"\(entry.dtype.rawValue)\",\"shape\":\(list(entry.shape))}")
+        }
+        if !metadata.isEmpty { fields.append(("__metadata__", try Self.object(metadata.mapValues(Self.quoted)))) }
+        return try Self.object(Dictionary(uniqueKeysWithValues: fields))
+    }
+
+    private static func object(_ fields: [String: String]) throws -> String {
+        // Plain names need no collation.
+        let arePlain = fields.keys.allSatisfy { $0 == "__metadata__" || $0.utf8.allSatisfy { (97...122).contains($0) } }
+        let names = fields.keys.sorted {
+            arePlain
+                ? $0 < $1
+                : $0.compare($1, options: [.numeric, .caseInsensitive, .forcedOrdering], locale: Locale(identifier: "")) == .orderedAscending
+        }
+        return "{\(try names.map { "\(try quoted($0)):\(fields[$0] ?? "")" }.joined(separator: ","))}"
+    }
+
+    private static func quoted(_ text: String) throws -> String {
+        guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C }) else { return "\"\(text)\"" }
+        if text.utf8.contains(where: { $0 < 0x20 }) {
+            let list = try JSONSerialization.data(withJSONObject: [text], options: [.withoutEscapingSlashes])
+            return String(decoding: list.dropFirst().dropLast(), as: UTF8.self)
+        }
+        var bytes: [UInt8] = [0x22]
+        for byte in text.utf8 {
+            if byte == 0x22 || byte == 0x5C { bytes.append(0x5C) }
+            bytes.append(byte)
+        }
+        return String(decoding: bytes + [0x22], as: UTF8.self)
+    }
+
+    /// Length, JSON and padding.
+    private static func header(_ json: [UInt8], count: Int) -> [UInt8] {
+        withUnsafeBytes(of: UInt64(count).littleEndian) { Array($0) } + json + [UInt8](repeating: 0x20, count: count - json.count)
+    }
+
+    private func create() throws {
+        try willCreate?()
+        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else {
+            throw SafetensorsError(.inputOutput, path: path, "cannot create the file: \(String(cString: strerror(errno)))")
+        }
     }
 
     private func write(_ bytes: UnsafeRawBufferPointer) throws {
-        try writeAll(bytes)
+        if descriptor < 0, dataCount + bytes.count <= Self.bufferLimit {
+            buffer += bytes
+        } else {
+            if descriptor < 0 {
+                try create()
+                try ([UInt8](repeating: 0x20, count: 8 + reserved) + buffer).withUnsafeBytes { try writeAll($0) }
+                buffer = []
+            }
+            try writeAll(bytes)
+        }
         observe?(bytes)
         dataCount += bytes.count
-    }
-
-    private func writeAll(_ bytes: some Collection<UInt8>) throws {
-        try Array(bytes).withUnsafeBytes { try writeAll($0) }
     }
 
     private func writeAll(_ bytes: UnsafeRawBufferPointer) throws {

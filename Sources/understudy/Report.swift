@@ -33,12 +33,12 @@ struct Report: ParsableCommand {
         let pictures = PictureTracer(entries: entries, store: store)
         for entry in entries {
             for (port, output) in entry.outputs.sorted(by: { $0.key < $1.key }) {
-                let artifact = store.artifact(output)
+                // A value that has left the cache since is listed without a picture.
+                guard let artifact = try? store.value(output) else { continue }
                 let title = "\(entry.instance).\(port)"
                 if output.suffix == "mp4", output.bytes <= Self.largestFilm, let bytes = FileManager.default.contents(atPath: artifact.path) {
                     films.append((title, bytes))
                 }
-                // A value that has left the cache since is listed without a picture.
                 guard let inspection = try? Inspection(of: artifact, backdrop: pictures.search(for: entry)) else { continue }
                 // Where it lies matters on this machine only.
                 let facts = inspection.facts.filter { $0.label != "artifact" }
@@ -109,7 +109,7 @@ private struct PictureTracer {
     }
 
     func search(for entry: JournalEntry) -> BackdropSearch {
-        { width, height in Backdrop.first(in: pictures(near: entry).lazy.map(store.artifact), width: width, height: height) }
+        { width, height in Backdrop.first(in: pictures(near: entry).lazy.compactMap { try? store.value($0) }, width: width, height: height) }
     }
 
     private func pictures(near start: JournalEntry) -> [ActionRecord.Output] {

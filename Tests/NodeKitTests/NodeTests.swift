@@ -72,8 +72,9 @@ struct NodeTests {
             try frames.finish(end: 11)
         }
         let path = "\(try bench.makeFolder())/cut.safetensors"
-        let digest = try ValueCatalog.slice(clip, frames: 1..<5, to: path, sync: false)
-        let cut = try Video(artifact: Artifact(type: .video, path: path, digest: digest))
+        let writer = try ArtifactWriter(path: path, type: .video)
+        try ValueCatalog.slice(clip, frames: 1..<5, to: writer)
+        let cut = try Video(artifact: Artifact(type: .video, path: path, digest: try writer.finish(sync: false)))
         #expect(cut.timeline.timestamps == [2, 4, 6, 8])
         #expect(cut.timeline.end == 11)
         #expect(cut.frame(3) == [4, 4, 4, 4, 4, 4])

@@ -30,6 +30,21 @@ struct SafetensorsTests {
         #expect(throws: SafetensorsError.self) { try file.array("stamps", of: Int64.self, shape: [5]) }
     }
 
+    /// Digests are taken of the header in the form that `JSONSerialization` gives it.
+    @Test(arguments: [["values"], ["tokens", "times", "mask"], ["a10", "a9", "B", "a", "A", "_x", "é", "1", "x.y", "x_y", "x-y", "q\"\\n", "t\n\u{1}"]])
+    func headersAreCanonical(names: [String]) throws {
+        let writer = try SafetensorsWriter(path: path("h"), metadata: ["understudy.meta": #"{"a":"b/c\n"}"#, "tab": "\t", "Z9": "", "z10": "ü"])
+        for name in names { try writer.write(name, [Float](repeating: 1, count: 3), shape: [3, 1]) }
+        let made = try writer.finish(sync: false, inMemoryBelow: 1 << 20)
+        let object = try JSONSerialization.jsonObject(with: Data(made.header))
+        let canonical = try JSONSerialization.data(withJSONObject: object, options: [.sortedKeys, .withoutEscapingSlashes])
+        #expect(String(decoding: made.header, as: UTF8.self) == String(decoding: canonical, as: UTF8.self))
+        let file = try SafetensorsFile(file: MappedFile(contents: try #require(made.contents), path: "memory"))
+        #expect(Set(file.tensors.keys) == Set(names))
+        #expect(try file.array(names[0], of: Float.self) == [1, 1, 1])
+        #expect(!FileManager.default.fileExists(atPath: path("h")))
+    }
+
     /// Every prefix of a file is refused or reads without leaving the file.
     @Test func truncationsAreRefused() throws {
         let writer = try SafetensorsWriter(path: path("whole"), headerCapacity: 256)

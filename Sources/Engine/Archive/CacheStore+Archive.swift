@@ -42,7 +42,7 @@ extension CacheStore {
             for output in record.outputs.values.sorted(by: { $0.digest < $1.digest }) {
                 let name = "\(output.digest.hex).\(output.suffix)"
                 guard written.insert(name).inserted else { continue }
-                try writer.write(fileAt: self.path(of: output.digest, suffix: output.suffix), as: "objects/\(name)")
+                try writer.write(fileAt: filed(artifact(output)).path, as: "objects/\(name)")
                 bytes += output.bytes
             }
             try writer.write(try JSON.encoder.encode(record), as: "actions/\(record.key.hex).json")
@@ -129,18 +129,22 @@ extension CacheStore {
     private func take(_ record: ActionRecord, from folder: String) throws -> Bool {
         let isKnown = try read { if case .hit = try $0.lookup(record.key) { true } else { false } }
         if isKnown { return false }
-        var files: [String: NewFile] = [:]
+        var written: [String: OutputSink.Written] = [:]
         for (port, output) in record.outputs {
             let name = "\(output.digest.hex).\(output.suffix)"
-            let isHere = FileManager.default.fileExists(atPath: "\(folder)/\(name)")
-            guard try isHere || read({ try $0.isIntact(output.digest, suffix: output.suffix) }) else {
-                throw StoreError("the archive is incomplete: action \(record.key.short) names the artifact \(name), which is not in it")
+            var path = "\(folder)/\(name)"
+            if !FileManager.default.fileExists(atPath: path) {
+                guard try read({ try $0.isIntact(output.digest, suffix: output.suffix) }) else {
+                    throw StoreError("the archive is incomplete: action \(record.key.short) names the artifact \(name), which is not in it")
+                }
+                path = try filed(artifact(output)).path
             }
-            files[port] = NewFile(path: "\(folder)/\(name)", type: PortType(output.type), digest: output.digest)
+            written[port] = .init(path: path, type: PortType(output.type), digest: output.digest)
         }
-        _ = try commit(
-            key: record.key, node: record.node, version: record.version, seconds: record.seconds, memory: record.memory,
-            source: record.source, files: files)
+        try commit(
+            Commit(
+                key: record.key, node: record.node, version: record.version, seconds: record.seconds, memory: record.memory,
+                source: record.source, written: written, inlineLimit: inlineLimit))
         return true
     }
 }

@@ -23,7 +23,7 @@ public final class UnderstudyEngine: Sendable {
     /// - Throws: ``UsageError`` when a target or an input is not there; ``StoreError`` when the store cannot be read.
     public func plan(_ graph: Graph, options: RunOptions = .init()) throws -> Plan {
         let state = try GraphState(graph: graph, catalogue: catalogue, options: options)
-        let (result, notes) = try store.database.read { db in
+        let (result, notes) = try store.snapshot { db in
             let reader = StoreReader(db: db, store: store)
             var planner = Planner(state: state, reader: reader)
             return (try planner.plan(), reader.notes)
@@ -75,7 +75,7 @@ public final class UnderstudyEngine: Sendable {
             let entry = plan.entries.first { $0.instance == instance }
             let isCurrent = entry?.status == .cached
             let outputs = isCurrent
-                ? (entry?.outputs ?? [:]).mapValues(store.artifact)
+                ? try (entry?.outputs ?? [:]).mapValues(store.value)
                 : try journal.lastOutputs(graph: graph.name, instance: instance)
             for (port, artifact) in ports.flatMap({ outputs.values(of: $0) }) { result.append((instance, port, artifact, isCurrent)) }
         }

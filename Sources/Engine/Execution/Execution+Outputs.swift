@@ -17,7 +17,8 @@ extension Execution {
             for instance in instances {
                 guard let port = node.description.output(output.port) else { continue }
                 let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
-                for (index, made) in (state.results[instance] ?? [:]).values(of: port).enumerated() {
+                let results = try (state.results[instance] ?? [:]).values(of: port).map { ($0.name, value: try store.filed($0.value)) }
+                for (index, made) in results.enumerated() {
                     let place = port.type.element == nil ? "" : String(format: "-%03d", index)
                     let name = "\(folder)/\(output.name)\(number)\(place)"
                     let configuration = made.value.type == .model ? try made.value.open().metadata["config"] : nil

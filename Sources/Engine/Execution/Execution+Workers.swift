@@ -6,7 +6,9 @@ import NodeKit
 extension Execution {
     /// How a worker came back.
     enum Outcome: Sendable {
-        case done(ActionRecord, cached: Bool)
+        case done(Commit)
+        /// Somebody made it meanwhile.
+        case cached(ActionRecord)
         /// Somebody else has the key's lock.
         case elsewhere
         case failed(any Error)
@@ -29,16 +31,19 @@ extension Execution {
                 outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files)
             } catch {
                 outcome = .failed(error)
+                try? FileManager.default.removeItem(atPath: folder)
             }
-            try? FileManager.default.removeItem(atPath: folder)
             self.queue.async { self.came(back: task, outcome) }
         }
     }
 
     private func came(back task: Scheduler.Task, _ outcome: Outcome) {
         switch outcome {
-        case .done(let record, let cached):
-            complete(task, record, cached: cached)
+        case .done(let commit):
+            complete(task, commit.record, commit)
+            scheduler.finished(task)
+        case .cached(let record):
+            complete(task, record)
             scheduler.finished(task)
         case .elsewhere:
             if case .instance(_, let instance)? = jobs[task], work[task]?.isAnnounced != true {
@@ -63,29 +68,36 @@ extension Execution {
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
         inputStates: [String: [String: FileState]]
     ) throws -> Outcome {
-        guard let lock = try store.tryLock(item.key) else { return .elsewhere }
-        defer { withExtendedLifetime(lock) {} }
+        guard try store.locks.tryLock(item.key) else { return .elsewhere }
+        // From here on the key is ours until what it stands for is on disk.
+        var isMade = false
+        defer { if !isMade { store.locks.unlock([item.key]) } }
         // Another process may have made it between the look-up and the lock.
-        if !item.isForced, case .hit(let record) = try store.read({ try $0.lookup(item.key) }) {
-            return .done(record, cached: true)
+        let (found, inputs) = try store.read { reader -> (ActionRecord?, [String: [Artifact]]) in
+            if !item.isForced, case .hit(let record) = try reader.lookup(item.key) { return (record, [:]) }
+            return (nil, try item.inputs.mapValues { list in try list.map { try store.opened($0, reader.db) } })
         }
-        try? FileManager.default.removeItem(atPath: folder)
-        try FileManager.default.createDirectory(atPath: "\(folder)/scratch", withIntermediateDirectories: true)
+        if let found { return .cached(found) }
         let begin = DispatchTime.now()
         func seconds() -> Double { Double(DispatchTime.now().uptimeNanoseconds - begin.uptimeNanoseconds) * 1e-9 }
+        let sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
 
         if let cut = item.cut {
-            let path = "\(folder)/value.safetensors"
-            let (type, digest) = try cut(path)
-            let files = ["value": CacheStore.NewFile(path: path, type: type, digest: digest)]
-            return .done(
-                try store.commit(key: item.key, node: "cut", version: 1, seconds: seconds(), files: files), cached: false)
+            try cut(sink, inputs)
+            let commit = try Commit(
+                key: item.key, node: "cut", version: 1, seconds: seconds(), written: sink.results,
+                inlineLimit: store.inlineLimit)
+            isMade = true
+            return .done(commit)
         }
         guard let target, let definition = item.definition else { throw NodeError("nothing to run") }
         let instance = target.instance
-        for artifact in item.inputs.values.joined() where !FileManager.default.fileExists(atPath: artifact.path) {
+        for artifact in inputs.values.joined()
+        where artifact.contents == nil && !FileManager.default.fileExists(atPath: artifact.path) {
             throw NodeError("'\(artifact.path)' vanished while the graph ran; run again")
         }
+        // Programs read files.
+        let values = try definition.module == nil ? inputs.mapValues { try $0.map(store.filed) } : inputs
         emitter.send(.started(instance, type: target.node.type.name, threads: threads, reasons: item.reasons))
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
@@ -99,7 +111,6 @@ extension Execution {
                 emitter.send(.log(instance, line: line))
             },
             isCancelled: { cancellation.isCancelled })
-        let sink = OutputSink(folder: folder)
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
             cancellation: cancellation, log: log, checkpoint: checkpoints.path,
@@ -107,19 +118,21 @@ extension Execution {
         let result = Result {
             try NodeRun.$current.withValue(run) {
                 try definition.run(
-                    NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+                    NodeInvocation(inputs: values, parameters: target.node.parameters, outputs: sink, context: context))
             }
         }
         let memory = MemoryMeter.shared.end(span)
         try result.get()
         try checkOutputs(sink.results, of: definition.description)
         try checkInputsUnchanged(target.node, inputStates)
-        let record = try store.commit(
-            key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(),
-            memory: memory, source: item.fingerprint?.source,
-            files: sink.results.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest) })
+        let commit = try Commit(
+            key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(), memory: memory,
+            source: item.fingerprint?.source, written: sink.results, inlineLimit: store.inlineLimit)
         checkpoints.remove()
-        return .done(record, cached: false)
+        // Outputs stay until the run is over, under this name too.
+        if access("\(folder)/scratch", F_OK) == 0 { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
+        isMade = true
+        return .done(commit)
     }
 
     private func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
@@ -154,8 +167,11 @@ extension Execution {
     // MARK: - On the queue
 
     /// Takes an action's outputs over as results.
-    func complete(_ task: Scheduler.Task, _ record: ActionRecord, cached isCached: Bool) {
+    ///
+    /// - Parameter commit: What was made just now, which others may use while it is on its way to the disk; nil when it was there.
+    func complete(_ task: Scheduler.Task, _ record: ActionRecord, _ commit: Commit? = nil) {
         guard let job = jobs[task], let item = work.removeValue(forKey: task) else { return }
+        if let commit { submit(commit, item, job) }
         for other in waiting.removeValue(forKey: item.key) ?? [] { scheduler.retry(other) }
         switch job {
         case .gate, .join: break
@@ -166,8 +182,43 @@ extension Execution {
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
-            noteFinished(instance, item, record, cached: isCached)
+            noteFinished(instance, item, record, cached: commit == nil)
         }
+    }
+
+    /// Sends what was made on its way to the disk.
+    private func submit(_ commit: Commit, _ item: Work, _ job: Job) {
+        let record = commit.record
+        var entry: (run: Int64, entry: JournalEntry)?
+        var owner = (instance: InstanceID(node: "?"), type: record.node)
+        switch job {
+        case .instance(let node, let instance):
+            owner = (instance, node.type.name)
+            entry = journalEntry(instance, item, .ran, record).map { (runID, $0) }
+        case .slice(_, let instance), .segment(let instance): owner.instance = instance
+        case .gate, .join: break
+        }
+        unsaved += 1
+        store.commits.add(commit, entry: entry, isQuick: record.seconds < Self.quick, to: store) { [self, owner] error in
+            queue.async { self.saved(owner.instance, owner.type, item, error) }
+        }
+    }
+
+    /// Work of less than this many seconds may be lost when the process is killed.
+    private static let quick = 0.05
+
+    private func saved(_ instance: InstanceID, _ type: String, _ item: Work, _ error: (any Error)?) {
+        unsaved -= 1
+        if let error {
+            let failure = InstanceFailure(
+                instance: instance, type: type, message: "its result cannot be stored: \(Self.message(of: error))",
+                inputs: inputs(of: item), parameters: item.fingerprint?.parameters ?? [:], log: nil)
+            ran.removeAll { $0 == instance }
+            failures.append(failure)
+            emitter.send(.failed(failure))
+            scheduler.stop()
+        }
+        if error != nil || unsaved == 0 { drain() }
     }
 
     /// Writes down that an instance's outputs are known.
@@ -178,7 +229,7 @@ extension Execution {
             .finished(
                 instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,
                 bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
-        note(instance, item, isCached ? .cached : .ran, record)
+        if isCached { note(instance, item, .cached, record) }
     }
 
     func fail(_ task: Scheduler.Task, with error: any Error) {
@@ -196,7 +247,7 @@ extension Execution {
         if !isStopped {
             let log = logPath(instance)
             let failure = InstanceFailure(
-                instance: instance, type: type, message: Self.message(of: error), inputs: item.map(Self.inputs) ?? [],
+                instance: instance, type: type, message: Self.message(of: error), inputs: item.map(inputs) ?? [],
                 parameters: item?.fingerprint?.parameters ?? [:],
                 log: FileManager.default.fileExists(atPath: log) ? log : nil)
             failures.append(failure)
@@ -223,11 +274,17 @@ extension Execution {
     private func note(
         _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, _ record: ActionRecord? = nil, error: String? = nil
     ) {
-        guard let print = item.fingerprint else { return }
-        unwritten.append(
+        if let entry = journalEntry(instance, item, status, record, error: error) { unwritten.append(entry) }
+    }
+
+    private func journalEntry(
+        _ instance: InstanceID, _ item: Work, _ status: InstanceStatus, _ record: ActionRecord? = nil, error: String? = nil
+    ) -> JournalEntry? {
+        item.fingerprint.map {
             JournalEntry(
-                instance: instance, status: status, key: item.key, fingerprint: print, outputs: record?.outputs ?? [:],
-                seconds: record?.seconds, memory: record?.memory, error: error))
+                instance: instance, status: status, key: item.key, fingerprint: $0, outputs: record?.outputs ?? [:],
+                seconds: record?.seconds, memory: record?.memory, error: error)
+        }
     }
 
     private static func message(of error: any Error) -> String {
@@ -237,14 +294,16 @@ extension Execution {
         }
     }
 
-    private static func inputs(of item: Work) -> [InstanceFailure.Input] {
+    /// What an instance was given, as files that can be looked at.
+    private func inputs(of item: Work) -> [InstanceFailure.Input] {
         item.feeds.flatMap { port, feeds in
-            feeds.prefix(4).compactMap { feed in
-                feed.artifact.map {
-                    InstanceFailure.Input(
-                        port: port, from: feed.from, type: $0.type.name, digest: $0.digest, content: content(of: $0),
-                        path: $0.path)
-                }
+            feeds.prefix(4).compactMap { feed -> InstanceFailure.Input? in
+                guard let artifact = feed.artifact else { return nil }
+                let file = (try? store.filed(artifact)) ?? artifact
+                let isOurs = feed.source != nil
+                return InstanceFailure.Input(
+                    port: port, from: feed.from, type: file.type.name, digest: file.digest, content: Self.content(of: file),
+                    path: isOurs ? store.path(of: file.digest, suffix: (file.path as NSString).pathExtension) : file.path)
             }
         }
     }

@@ -55,7 +55,10 @@ final class Execution: @unchecked Sendable {
     var wasCancelled = false
     var nodeSeconds = 0.0
     var unwritten: [JournalEntry] = []
+    /// Results on their way to the disk.
+    var unsaved = 0
     private var storeFailure: (any Error)?
+    private var isFlushing = false
     private var isOver = false
     private let over = DispatchSemaphore(value: 0)
 
@@ -118,18 +121,10 @@ final class Execution: @unchecked Sendable {
     func drain() {
         guard !isOver else { return }
         do {
-            try store.read { [self] reader in
-                while case let actions = scheduler.nextActions(), !actions.isEmpty {
-                    for action in actions {
-                        switch action {
-                        case .resolve(let task): resolve(task, reader)
-                        case .start(let task, let threads): start(task, threads: threads)
-                        case .skip(let task, let cause): noteSkip(task, cause)
-                        }
-                    }
-                }
+            while case let actions = scheduler.nextActions(), !actions.isEmpty {
+                try carryOut(actions)
             }
-            if unwritten.count > 64 || !ran.isEmpty {
+            if unwritten.count >= 512 {
                 try engine.journal.write(unwritten, run: runID)
                 unwritten = []
             }
@@ -138,10 +133,28 @@ final class Execution: @unchecked Sendable {
             scheduler.stop()
             for case .skip(let task, let cause) in scheduler.nextActions() { noteSkip(task, cause) }
         }
-        if scheduler.isFinished {
+        guard scheduler.isFinished else { return }
+        if unsaved == 0 {
             isOver = true
             over.signal()
+        } else if !isFlushing {
+            isFlushing = true
+            workers.async { self.store.commits.flush(self.store) }
         }
+    }
+
+    private func carryOut(_ actions: [Scheduler.Action]) throws {
+        let resolving = actions.count { if case .resolve = $0 { true } else { false } }
+        func carryOut(_ reader: StoreReader?) {
+            for action in actions {
+                switch action {
+                case .resolve(let task): if let reader { resolve(task, reader) }
+                case .start(let task, let threads): start(task, threads: threads)
+                case .skip(let task, let cause): noteSkip(task, cause)
+                }
+            }
+        }
+        if resolving == 0 { carryOut(nil) } else { try store.read(isLong: resolving > 2, carryOut) }
     }
 
     // MARK: - Tasks
@@ -229,7 +242,7 @@ final class Execution: @unchecked Sendable {
         do {
             switch job {
             case .join: scheduler.resolved(task)
-            case .gate(let node): try open(node, task)
+            case .gate(let node): try open(node, task, reader)
             case .instance(let node, let instance): try resolve(node, instance, task, reader)
             case .slice(let slice, let instance): try resolve(slice, instance, task, reader)
             case .segment(let instance): try resolve(segmentOf: instance, task, reader)
@@ -240,12 +253,12 @@ final class Execution: @unchecked Sendable {
     }
 
     /// The list of `each` is there: its instances become tasks.
-    private func open(_ node: GraphNode, _ task: Scheduler.Task) throws {
+    private func open(_ node: GraphNode, _ task: Scheduler.Task, _ reader: StoreReader) throws {
         if let each = node.each, each.over == .segments {
             let needed = demand([.instance(InstanceID(node: each.node))], for: InstanceID(node: node.id))
             guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
         }
-        guard try state.expand(node), let join = nodeTasks[node.id] else {
+        guard try state.expand(node, reader), let join = nodeTasks[node.id] else {
             throw NodeError("the list that '\(node.id)' repeats over was not made")
         }
         if let only = state.onlyIndices[node.id]?.max(), let count = state.counts[node.id], only >= count {
@@ -274,7 +287,7 @@ final class Execution: @unchecked Sendable {
                         "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
                 }
                 work[task] = Work(key: key, fingerprint: print)
-                complete(task, record, cached: true)
+                complete(task, record)
                 scheduler.resolved(task)
                 return
             }
@@ -319,9 +332,12 @@ final class Execution: @unchecked Sendable {
             let needed = demand([.instance(InstanceID(node: slice.node))], for: instance)
             guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
         }
-        try resolveCut(task, key: key, memory: cutMemory(source), reader) { path in
+        try resolveCut(task, key: key, memory: cutMemory(source), ["source": [source]], reader) { sink, inputs in
             do {
-                return (source.type, try ValueCatalog.slice(source, frames: slice.frames, to: path, sync: true))
+                guard let source = inputs["source"]?.first else { return }
+                let writer = try sink.makeWriter("value", type: source.type, headerCapacity: 16_384)
+                try ValueCatalog.slice(source, frames: slice.frames, to: writer)
+                try sink.finish("value", writer)
             } catch {
                 throw NodeError("cutting \(slice.text) for '\(instance)': \(error)")
             }
@@ -332,25 +348,26 @@ final class Execution: @unchecked Sendable {
         guard let (frames, valid) = state.segment(of: instance) else {
             throw NodeError("'\(instance)' has no segment")
         }
-        try resolveCut(task, key: ActionKey(segment: frames, validFrames: valid).digest, memory: 0, reader) { path in
-            let writer = try ArtifactWriter(path: path, type: .segments)
+        try resolveCut(task, key: ActionKey(segment: frames, validFrames: valid).digest, memory: 0, [:], reader) { sink, _ in
+            let writer = try sink.makeWriter("value", type: .segments)
             try Segments(ranges: [frames], frameCount: valid).write(to: writer)
-            return (.segments, try writer.finish())
+            try sink.finish("value", writer)
         }
     }
 
     private func resolveCut(
-        _ task: Scheduler.Task, key: Digest, memory: Int, _ reader: StoreReader,
-        make: @escaping @Sendable (String) throws -> (PortType, Digest)
+        _ task: Scheduler.Task, key: Digest, memory: Int, _ inputs: [String: [Artifact]], _ reader: StoreReader,
+        make: @escaping @Sendable (OutputSink, [String: [Artifact]]) throws -> Void
     ) throws {
         var item = Work(key: key, fingerprint: nil)
         if case .hit(let record) = try reader.lookup(key) {
             work[task] = item
-            complete(task, record, cached: true)
+            complete(task, record)
             scheduler.resolved(task)
             return
         }
         item.cut = make
+        item.inputs = inputs
         work[task] = item
         scheduler.enqueue(task, .init(threads: 1, memory: memory))
     }

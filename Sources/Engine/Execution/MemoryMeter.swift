@@ -31,21 +31,26 @@ final class MemoryMeter: Sendable {
         struct Running {
             var peak = 0
             var isAlone = true
-            /// The process's high-water mark when it started.
+            /// The process's high-water mark when it started, as far as it was known.
             var highWater = 0
             /// The program of an external node.
             var program: pid_t?
+            let begin = DispatchTime.now()
         }
 
         var running: [Int: Running] = [:]
         var next = 0
         var isSampling = false
+        /// The process's high-water mark when it was last asked for, in bytes.
+        var highWater = 0
     }
 
     private let state = Locked(State())
     private let queue = DispatchQueue(label: "understudy.memory", qos: .userInteractive)
     /// Between two samples.
     private static let interval = DispatchTimeInterval.milliseconds(20)
+    /// A node that takes less than this, in nanoseconds, cannot have held much that it does not hold at its end.
+    private static let blink: UInt64 = 2_000_000
 
     private init() {}
 
@@ -54,10 +59,11 @@ final class MemoryMeter: Sendable {
         state.withLock { state in
             let inProcess = state.running.filter { $0.value.program == nil }.keys
             for id in inProcess { state.running[id]?.isAlone = false }
-            let memory = Self.status("self")
+            let resident = Self.resident()
+            if state.highWater == 0 { state.highWater = Self.status("self").highWater }
+            state.highWater = max(state.highWater, resident)
             state.next += 1
-            state.running[state.next] = .init(
-                peak: memory.resident, isAlone: inProcess.isEmpty, highWater: memory.highWater)
+            state.running[state.next] = .init(peak: resident, isAlone: inProcess.isEmpty, highWater: state.highWater)
             if !state.isSampling { queue.asyncAfter(deadline: .now() + Self.interval) { self.tick() } }
             state.isSampling = true
             return Span(id: state.next)
@@ -79,8 +85,10 @@ final class MemoryMeter: Sendable {
         return state.withLock { state in
             guard let running = state.running.removeValue(forKey: span.id) else { return nil }
             var peak = running.peak
-            if running.program == nil, case let mark = Self.status("self").highWater, mark > running.highWater {
-                peak = max(peak, mark)
+            if running.program == nil, DispatchTime.now().uptimeNanoseconds - running.begin.uptimeNanoseconds > Self.blink {
+                let mark = Self.status("self").highWater
+                state.highWater = max(state.highWater, mark)
+                if mark > running.highWater { peak = max(peak, mark) }
             }
             return peak > 0 ? PeakMemory(bytes: Int64(peak), isShared: !running.isAlone) : nil
         }
@@ -98,7 +106,7 @@ final class MemoryMeter: Sendable {
 
     private func sample() {
         state.withLock { state in
-            let own = Self.status("self").resident
+            let own = Self.resident()
             for (id, running) in state.running {
                 let now = running.program.map(Self.tree) ?? own
                 state.running[id]?.peak = max(running.peak, now)
@@ -107,6 +115,21 @@ final class MemoryMeter: Sendable {
     }
 
     // MARK: - The kernel's numbers
+
+    /// What this process holds now, in bytes; 0 when the system does not say.
+    private static func resident() -> Int {
+        var buffer: (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0, 0, 0)
+        return withUnsafeMutableBytes(of: &buffer) { bytes in
+            let count = pread(ownPages, bytes.baseAddress, bytes.count, 0)
+            // Pages in all, pages resident, …
+            let fields = bytes.prefix(max(count, 0)).split(separator: UInt8(ascii: " "))
+            guard fields.count > 1 else { return 0 }
+            return fields[1].reduce(0) { $0 * 10 + Int($1) - 48 } * pageSize
+        }
+    }
+
+    private static let ownPages = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
+    private static let pageSize = Int(getpagesize())
 
     /// What `/proc` says of a process, in bytes; zeros when it is gone.
     private static func status(_ process: String) -> (resident: Int, highWater: Int) {

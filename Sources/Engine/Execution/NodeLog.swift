@@ -41,6 +41,7 @@ final class FileCheckpoints: CheckpointStore {
 
     func save(_ bytes: [UInt8]) throws {
         let temporary = "\(folder)/\(UUID().uuidString)"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StoreError.system("cannot write the checkpoint '\(temporary)'") }
         let isWritten = bytes.withUnsafeBytes { buffer in
@@ -62,7 +63,9 @@ final class FileCheckpoints: CheckpointStore {
     }
 
     /// Removes it, file or folder, once the action is done.
-    func remove() { try? FileManager.default.removeItem(atPath: path) }
+    func remove() {
+        if unlink(path) != 0, errno == EISDIR { try? FileManager.default.removeItem(atPath: path) }
+    }
 }
 
 /// What the engine gives an external node beyond its context.

@@ -12,8 +12,8 @@ struct Work: Sendable {
     var inputs: [String: [Artifact]] = [:]
     var feeds: [(port: String, feeds: [GraphState.Feed])] = []
     var definition: NodeDefinition?
-    /// Writes a cut to a path; nil for instances.
-    var cut: (@Sendable (String) throws -> (PortType, Digest))?
+    /// Writes a cut; nil for instances.
+    var cut: (@Sendable (OutputSink, [String: [Artifact]]) throws -> Void)?
 
     init(key: Digest, fingerprint: Fingerprint?) {
         self.key = key

@@ -70,7 +70,7 @@ public struct ExternalNode: Sendable {
         var outputs: [String: String] = [:]
         for port in description.outputs {
             let suffix = port.type == .file ? manifest.suffixes[port.name] ?? "bin" : "safetensors"
-            outputs[port.name] = invocation.outputs.path(for: port.name, extension: suffix)
+            outputs[port.name] = try invocation.outputs.path(for: port.name, extension: suffix)
         }
         let request = "\(context.scratch)/../request.json"
         try write(invocation, outputs, checkpoint: run?.checkpoint, to: request)

@@ -1,4 +1,5 @@
 import NodeKit
+import Safetensors
 
 /// Everything that an instance's outputs depend on, kept in the journal so that a later run can say what changed.
 public struct Fingerprint: Sendable, Hashable, Codable {
@@ -22,6 +23,44 @@ public struct Fingerprint: Sendable, Hashable, Codable {
     /// The digest of a compiled node's source; no part of its key.
     public let source: Digest?
     public let inputs: [String: [Input]]
+
+    /// Inputs as their `Codable` conformance reads them, written by hand: every run writes them for every node.
+    static func json(_ inputs: [String: [Input]]) -> String {
+        JSON.object(
+            inputs.mapValues { list in
+                let items = list.map { input in
+                    var fields = ["from": JSON.quoted(input.from)]
+                    if let digest = input.digest { fields["digest"] = "\"\(digest.hex)\"" }
+                    if let path = input.path { fields["path"] = JSON.quoted(path) }
+                    return JSON.object(fields)
+                }
+                return "[\(items.joined(separator: ","))]"
+            })
+    }
+
+    /// Reads what ``json(_:)`` wrote.
+    static func inputs(json text: String) -> [String: [Input]]? {
+        quickInputs(text) ?? JSON.decode([String: [Input]].self, text)
+    }
+
+    private static func quickInputs(_ text: String) -> [String: [Input]]? {
+        guard let fields = JSONReader.read(text)?.object else { return nil }
+        var result: [String: [Input]] = [:]
+        for (port, value) in fields {
+            guard let list = value.list else { return nil }
+            var inputs: [Input] = []
+            for item in list {
+                guard let entry = item.object, let from = entry["from"]?.string,
+                    entry.keys.allSatisfy({ ["from", "digest", "path"].contains($0) })
+                else { return nil }
+                let digest = entry["digest"]?.string.flatMap(Digest.init(hex:))
+                guard digest != nil || entry["digest"] == nil else { return nil }
+                inputs.append(Input(from: from, digest: digest, path: entry["path"]?.string))
+            }
+            result[port] = inputs
+        }
+        return result
+    }
 
     /// What differs between an earlier fingerprint and this one, most telling first.
     public func changes(since old: Fingerprint) -> [RunReason] {

@@ -70,7 +70,7 @@ public struct Journal: Sendable {
     ///
     /// - Parameter graph: Only those of a graph of this name.
     public func runs(graph: String? = nil, limit: Int = 50) throws -> [JournalRun] {
-        try store.database.read { db in
+        try store.snapshot { db in
             let rows = try Row.fetchAll(
                 db, sql: "SELECT * FROM runs WHERE ? IS NULL OR graph = ? ORDER BY id DESC LIMIT ?",
                 arguments: [graph, graph, limit])
@@ -80,7 +80,7 @@ public struct Journal: Sendable {
 
     /// One run; nil when there is none of that number.
     public func run(_ id: Int64) throws -> JournalRun? {
-        try store.database.read { db in
+        try store.snapshot { db in
             try Row.fetchOne(db, sql: "SELECT * FROM runs WHERE id = ?", arguments: [id]).map { try run($0, db) }
         }
     }
@@ -102,7 +102,7 @@ public struct Journal: Sendable {
 
     /// All instances of a run, in name and index order.
     public func entries(of run: Int64) throws -> [JournalEntry] {
-        try store.database.read { db in
+        try store.snapshot { db in
             try Row.fetchAll(
                 db, sql: "SELECT * FROM instances WHERE run = ? ORDER BY node, idx", arguments: [run]
             ).compactMap(Self.entry)
@@ -131,13 +131,14 @@ public struct Journal: Sendable {
 
     /// The outputs that an instance had last, by port, as far as they are still in the store.
     public func lastOutputs(graph: String, instance: InstanceID) throws -> [String: Artifact] {
-        try store.database.read { db in
+        let outputs: [String: Artifact] = try store.snapshot { db in
             let row = try Row.fetchOne(
                 db, sql: Self.latest + " AND i.status IN ('ran', 'cached')" + Self.order,
                 arguments: [graph, instance.node, instance.index ?? -1])
             guard let entry = row.flatMap(Self.entry) else { return [:] }
-            return entry.outputs.mapValues(store.artifact).filter { FileManager.default.fileExists(atPath: $0.value.path) }
+            return entry.outputs.mapValues(store.artifact)
         }
+        return try outputs.mapValues(store.filed).filter { FileManager.default.fileExists(atPath: $0.value.path) }
     }
 
     private static let latest = """
@@ -168,21 +169,7 @@ public struct Journal: Sendable {
     func write(_ entries: [JournalEntry], run: Int64, end: RunStatus? = nil) throws {
         guard !entries.isEmpty || end != nil else { return }
         try store.database.write { db in
-            let statement = try db.cachedStatement(
-                sql: """
-                    INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
-                    status, seconds, memory, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                    """)
-            for entry in entries {
-                let print = entry.fingerprint
-                try statement.execute(
-                    arguments: [
-                        run, entry.instance.node, entry.instance.index ?? -1, print.type, print.version, entry.key?.hex,
-                        JSON.text(print.parameters), JSON.text(print.inputs), JSON.text(entry.outputs),
-                        entry.status.rawValue, entry.seconds, entry.memory.map(JSON.text), print.policy, print.code?.hex,
-                        print.source?.hex, entry.error,
-                    ])
-            }
+            try insert(entries, run: run, db)
             if let end {
                 try db.execute(
                     sql: "UPDATE runs SET ended = ?, status = ? WHERE id = ?",
@@ -191,18 +178,37 @@ public struct Journal: Sendable {
         }
     }
 
+    /// Writes instances; inside a transaction.
+    func insert(_ entries: [JournalEntry], run: Int64, _ db: Database) throws {
+        let statement = try db.cachedStatement(
+            sql: """
+                INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
+                status, seconds, memory, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """)
+        for entry in entries {
+            let print = entry.fingerprint
+            try statement.execute(
+                arguments: [
+                    run, entry.instance.node, entry.instance.index ?? -1, print.type, print.version, entry.key?.hex,
+                    JSON.object(print.parameters.mapValues(JSON.quoted)), Fingerprint.json(print.inputs), ActionRecord.json(entry.outputs),
+                    entry.status.rawValue, entry.seconds, entry.memory.map(JSON.text), print.policy, print.code?.hex,
+                    print.source?.hex, entry.error,
+                ])
+        }
+    }
+
     private static func entry(_ row: Row) -> JournalEntry? {
         guard let status = InstanceStatus(rawValue: row["status"]) else { return nil }
         let index: Int = row["idx"]
         let print = Fingerprint(
             type: row["type"], version: row["version"], code: (row["code"] as String?).flatMap(Digest.init(hex:)),
-            parameters: JSON.decode([String: String].self, row["parameters"]) ?? [:], policy: row["policy"],
+            parameters: JSON.strings(row["parameters"]) ?? [:], policy: row["policy"],
             source: (row["source"] as String?).flatMap(Digest.init(hex:)),
-            inputs: JSON.decode([String: [Fingerprint.Input]].self, row["inputs"]) ?? [:])
+            inputs: Fingerprint.inputs(json: row["inputs"]) ?? [:])
         return JournalEntry(
             instance: InstanceID(node: row["node"], index: index < 0 ? nil : index), status: status,
             key: (row["key"] as String?).flatMap(Digest.init(hex:)), fingerprint: print,
-            outputs: JSON.decode([String: ActionRecord.Output].self, row["outputs"]) ?? [:], seconds: row["seconds"],
+            outputs: ActionRecord.outputs(json: row["outputs"]) ?? [:], seconds: row["seconds"],
             memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, error: row["error"])
     }
 }

@@ -122,13 +122,13 @@ final class GraphState {
     /// Learns how many instances a node has; true when it is known.
     ///
     /// - Throws: When the list cannot be read.
-    func expand(_ node: GraphNode) throws -> Bool {
+    func expand(_ node: GraphNode, _ reader: StoreReader) throws -> Bool {
         guard let each = node.each else { return true }
         if counts[node.id] != nil { return true }
         switch each.over {
         case .segments:
             guard let artifact = results[InstanceID(node: each.node)]?[each.port] else { return false }
-            let segments = try Segments(artifact: artifact)
+            let segments = try Segments(artifact: reader.store.opened(artifact, reader.db))
             ranges[node.id] = segments.ranges
             validFrames[node.id] = segments.frameCount
             counts[node.id] = segments.ranges.count

@@ -63,7 +63,7 @@ struct Planner {
         for node in state.wanted {
             let list = node.each.map { InstanceID(node: $0.node) }
             let isListAbsent = node.each?.over == .segments && list.map { state.absent.contains(.instance($0)) } ?? false
-            guard !isListAbsent, try state.expand(node) else {
+            guard !isListAbsent, try state.expand(node, reader) else {
                 if let list { certain.insert(list) }
                 entries.append(unexpanded(node))
                 continue

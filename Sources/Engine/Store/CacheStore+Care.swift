@@ -48,7 +48,7 @@ extension CacheStore {
             let rows = try Row.fetchAll(
                 db,
                 sql: """
-                    SELECT o.*, a.node, a.seconds, a.outputs FROM objects o
+                    SELECT o.digest, o.suffix, o.bytes, o.created, o.used, o.pinned, a.node, a.seconds, a.outputs FROM objects o
                     LEFT JOIN products p ON p.digest = o.digest AND p.suffix = o.suffix
                     LEFT JOIN actions a ON a.key = p.key ORDER BY o.bytes DESC, o.digest, o.suffix
                     """)
@@ -103,8 +103,8 @@ extension CacheStore {
         var removed: [[String]] = []
         var freed: Int64 = 0
         var protected = 0
-        // Runs that began before this moment may rely on whatever was used since their beginning.
-        let horizon = Lease.held(in: "\(root)/active").map(\.since).min() ?? .infinity
+        // Runs that are going on may rely on whatever was used since their beginning.
+        let horizon = Lease.held(in: "\(root)/active").map(\.since).min().map { $0 - StoreReader.usedInterval } ?? .infinity
         try database.write { db in
             for (object, _) in order {
                 guard total > maxBytes else { break }
@@ -151,6 +151,20 @@ extension CacheStore {
             progress(index, objects.count)
             let path = path(of: object.digest, suffix: object.suffix)
             let state = FileState(path: path)
+            let isInline = try database.read { db in
+                try Bool.fetchOne(
+                    db, sql: "SELECT data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?",
+                    arguments: [object.digest.hex, object.suffix]) ?? false
+            }
+            if isInline {
+                try database.write { db in
+                    guard !isSound(object.digest, suffix: object.suffix, db) else { return }
+                    try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                    removed.append([object.digest.hex, object.suffix])
+                    damaged.append(path)
+                }
+                continue
+            }
             let found = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
             try database.write { db in
                 if let state, found == object.digest {

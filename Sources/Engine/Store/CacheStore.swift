@@ -5,24 +5,35 @@ import NodeKit
 /// The cache on disk: artifacts by content, an SQLite index of what made them, the journal of runs.
 ///
 ///     objects/ab/abcd….safetensors   artifacts by content digest, read-only
-///     actions/ab/abcd….json          what each action made, so that a lost index can be rebuilt
-///     index.sqlite                   actions, objects, file states, runs
+///     index.sqlite                   actions, objects, small artifacts, file states, runs
+///     actions/log.jsonl              what each action made, so that a lost index can be rebuilt
 ///     tmp/  active/                  of running runs; what a killed one left is removed by the next
 ///     checkpoints/  logs/  environments/
 ///
-/// A kill at any instant leaves it whole: files are written aside, synced and renamed before a row names them.
-/// Any number of processes may use one store.
+/// A kill at any instant leaves it whole: files are written aside, synced and linked into place before a row names them.
+/// Results are written in groups, off the path of those who use them (``CommitQueue``). Any number of processes may use one
+/// store.
 public final class CacheStore: Sendable {
     /// The store's folder, absolute.
     public let root: String
     let database: DatabaseQueue
+    let commits = CommitQueue()
+    let locks: KeyLocks
+    let log: ActionLog
+    /// Safetensors artifacts of fewer bytes are kept in the index.
+    let inlineLimit: Int
 
     /// Opens a store, making it if there is none; a damaged or missing index is rebuilt from the artifacts' records.
     ///
-    /// - Parameter root: The store's folder.
+    /// - Parameters:
+    ///   - root: The store's folder.
+    ///   - inlineLimit: Safetensors artifacts of fewer bytes are kept in the index; 0: all are files.
     /// - Throws: ``StoreError`` when the folder cannot be made or written.
-    public init(root: String) throws {
+    public init(root: String, inlineLimit: Int = 16 << 10) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
+        self.inlineLimit = inlineLimit
+        locks = KeyLocks(path: "\(self.root)/keys.lock")
+        log = ActionLog(folder: "\(self.root)/actions")
         let isNewFolder = !FileManager.default.fileExists(atPath: "\(self.root)/objects")
         for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs"] {
             do {
@@ -79,6 +90,9 @@ public final class CacheStore: Sendable {
     /// A store without a folder: its index is in memory.
     private init(emptyAt root: String) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
+        inlineLimit = 0
+        locks = KeyLocks(path: "\(self.root)/keys.lock")
+        log = ActionLog(folder: "\(self.root)/actions")
         database = try DatabaseQueue()
         try StoreSchema.migrator.migrate(database)
     }
@@ -87,7 +101,10 @@ public final class CacheStore: Sendable {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(60)
-        configuration.prepareDatabase { db in try db.execute(sql: "PRAGMA synchronous = NORMAL") }
+        configuration.prepareDatabase { db in 
+            // Checkpoints write every page that changed: the rarer, the fewer.
+            try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16000")
+        }
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         try StoreSchema.migrator.migrate(queue)
         return queue
@@ -107,16 +124,17 @@ public final class CacheStore: Sendable {
         "\(root)/objects/\(digest.hex.prefix(2))/\(digest.hex).\(suffix)"
     }
 
-    public func artifact(_ output: ActionRecord.Output) -> Artifact {
-        Artifact(type: PortType(output.type), path: path(of: output.digest, suffix: output.suffix), digest: output.digest)
+    /// An output as a value; a small one may have no file (``filed(_:)``).
+    func artifact(_ output: ActionRecord.Output) -> Artifact {
+        Artifact(
+            type: PortType(output.type), path: commits.file(output.digest) ?? path(of: output.digest, suffix: output.suffix),
+            digest: output.digest, contents: commits.contents(output.digest))
     }
 
     /// Where the Python environments of external nodes are.
     public static func environments(root: String) -> String {
         URL(fileURLWithPath: root).standardizedFileURL.path + "/environments"
     }
-
-    private func recordPath(_ key: Digest) -> String { "\(root)/actions/\(key.hex.prefix(2))/\(key.hex).json" }
 
     // MARK: - Locks
 
@@ -128,8 +146,6 @@ public final class CacheStore: Sendable {
     }
 
     func temporaryFolder(of lease: Lease) -> String { "\(root)/tmp/\(lease.name)" }
-
-    func tryLock(_ key: Digest) throws -> KeyLock? { try KeyLock.tryLock(key.hex, file: "\(root)/keys.lock") }
 
     /// Removes what killed runs left behind.
     private func removeAbandoned() {
@@ -144,60 +160,80 @@ public final class CacheStore: Sendable {
 
     // MARK: - Commit
 
-    /// A file that an action wrote.
-    struct NewFile: Sendable {
-        let path: String
-        let type: PortType
-        let digest: Digest
+    /// Takes over what an action made, and returns when it is on disk.
+    func commit(_ commit: Commit) throws {
+        let failure = Locked<(any Error)?>(nil)
+        commits.add(commit, isQuick: false, to: self) { error in failure.withLock { $0 = error } }
+        commits.flush(self)
+        if let error = failure.withLock({ $0 }) { throw error }
     }
 
-    /// Takes over what an action wrote: files first, then the row that names them.
-    ///
-    /// - Parameter files: Finished and synced files by output port.
-    func commit(
-        key: Digest, node: String, version: Int, seconds: Double, memory: PeakMemory? = nil, source: Digest? = nil,
-        files: [String: NewFile]
-    ) throws -> ActionRecord {
-        try database.write { db in
-            var outputs: [String: ActionRecord.Output] = [:]
-            let now = Date().timeIntervalSince1970
-            for (port, file) in files {
-                let suffix = (file.path as NSString).pathExtension
-                let target = path(of: file.digest, suffix: suffix)
-                let folder = (target as NSString).deletingLastPathComponent
-                if mkdir(folder, 0o755) == 0 { Self.syncFolder("\(root)/objects") }
-                if try StoreReader(db: db, store: self).isIntact(file.digest, suffix: suffix) {
-                    unlink(file.path)
-                } else {
-                    chmod(file.path, 0o444)
-                    guard rename(file.path, target) == 0 else {
-                        throw StoreError.system("cannot move '\(file.path)' into the cache")
-                    }
-                    Self.syncFolder(folder)
-                }
-                guard let state = FileState(path: target) else {
-                    throw StoreError("'\(target)' vanished while it was stored")
-                }
-                try db.cachedStatement(
-                    sql: """
-                        INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used)
-                        VALUES (?, ?, ?, ?, ?, ?, ?)
-                        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified,
-                        inode = excluded.inode, used = excluded.used
-                        """
-                ).execute(arguments: [file.digest.hex, suffix, state.size, state.modified, state.inode, now, now])
-                outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: state.size)
-            }
-            let record = ActionRecord(
-                key: key, node: node, version: version, seconds: seconds, memory: memory, outputs: outputs, source: source)
-            try insert(record, created: now, db)
-            if let file = files.values.first { try writeRecord(record, by: (file.path as NSString).deletingLastPathComponent) }
-            return record
+    /// Syncs new files and links them into place. They are under both names from here on, so that whoever reads them goes on.
+    func place(_ files: [Commit.NewFile]) throws {
+        var folders: Set<String> = []
+        for file in files {
+            guard Self.sync(file.path) else { throw StoreError.system("cannot sync '\(file.path)'") }
+            let target = path(of: file.digest, suffix: file.suffix)
+            let folder = (target as NSString).deletingLastPathComponent
+            if mkdir(folder, 0o755) == 0 { folders.insert("\(root)/objects") }
+            try link(file, to: target, replacing: false)
+            folders.insert(folder)
         }
+        for folder in folders.sorted(by: >) { Self.syncFolder(folder) }
+    }
+
+    private func link(_ file: Commit.NewFile, to target: String, replacing: Bool) throws {
+        chmod(file.path, 0o444)
+        if replacing { unlink(target) }
+        if Foundation.link(file.path, target) == 0 || errno == EEXIST { return }
+        // A file system without hard links.
+        let temporary = "\(file.path).copy"
+        do {
+            try FileManager.default.copyItem(atPath: file.path, toPath: temporary)
+            try FileHandle(forUpdatingAtPath: temporary)?.synchronize()
+        } catch {
+            throw StoreError("cannot move '\(file.path)' into the cache: \(error)")
+        }
+        guard rename(temporary, target) == 0 else { throw StoreError.system("cannot move '\(file.path)' into the cache") }
+    }
+
+    /// Writes the rows of an action whose files are in place.
+    func insert(_ commit: Commit, now: Double, _ db: Database) throws {
+        for file in commit.files {
+            let target = path(of: file.digest, suffix: file.suffix)
+            // Somebody may have removed it since, or a damaged one was in its place.
+            if FileState(path: target)?.inode != FileState(path: file.path)?.inode,
+                try !StoreReader(db: db, store: self).isIntactFile(file.digest, suffix: file.suffix)
+            {
+                let folder = (target as NSString).deletingLastPathComponent
+                _ = mkdir(folder, 0o755)
+                try link(file, to: target, replacing: true)
+                Self.syncFolder(folder)
+            }
+            guard let state = FileState(path: target) else { throw StoreError("'\(target)' vanished while it was stored") }
+            try insertObject(file.digest, suffix: file.suffix, state, nil, now: now, db)
+        }
+        for (digest, bytes) in commit.contents {
+            let state = FileState(size: Int64(bytes.count), modified: 0, inode: 0)
+            try insertObject(digest, suffix: "safetensors", state, Data(bytes), now: now, db)
+        }
+        try insert(commit.record, created: now, db)
+    }
+
+    private func insertObject(
+        _ digest: Digest, suffix: String, _ state: FileState, _ data: Data?, now: Double, _ db: Database
+    ) throws {
+        try db.cachedStatement(
+            sql: """
+                INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used, data)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified,
+                inode = excluded.inode, used = excluded.used, data = excluded.data
+                """
+        ).execute(arguments: [digest.hex, suffix, state.size, state.modified, state.inode, now, now, data])
     }
 
     private func insert(_ record: ActionRecord, created: Double, _ db: Database) throws {
-        let outputs = String(decoding: try JSON.encoder.encode(record.outputs), as: UTF8.self)
         try db.cachedStatement(
             sql: """
                 INSERT OR REPLACE INTO actions (key, node, version, seconds, memory, outputs, created, source)
@@ -205,7 +241,8 @@ public final class CacheStore: Sendable {
                 """
         ).execute(
             arguments: [
-                record.key.hex, record.node, record.version, record.seconds, record.memory.map(JSON.text), outputs, created,
+                record.key.hex, record.node, record.version, record.seconds, record.memory.map(JSON.text),
+                ActionRecord.json(record.outputs), created,
                 record.source?.hex,
             ])
         try db.cachedStatement(sql: "DELETE FROM products WHERE key = ?").execute(arguments: [record.key.hex])
@@ -213,17 +250,6 @@ public final class CacheStore: Sendable {
             try db.cachedStatement(sql: "INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)")
                 .execute(arguments: [output.digest.hex, output.suffix, record.key.hex])
         }
-    }
-
-    /// Keeps the record beside the index too. Not synced: it only matters when the index is lost.
-    ///
-    /// - Parameter folder: The run's own, which is cleared if the run is killed: it is written aside there.
-    private func writeRecord(_ record: ActionRecord, by folder: String) throws {
-        let path = recordPath(record.key)
-        _ = mkdir((path as NSString).deletingLastPathComponent, 0o755)
-        let temporary = "\(folder)/\(record.key.hex).json"
-        try JSON.encoder.encode(record).write(to: URL(fileURLWithPath: temporary))
-        guard rename(temporary, path) == 0 else { throw StoreError.system("cannot move '\(temporary)' to '\(path)'") }
     }
 
     /// Syncs a file; false with `errno` set when that fails.
@@ -245,28 +271,28 @@ public final class CacheStore: Sendable {
 
     /// Fills an empty index from the records beside it; objects are hashed when they are first used.
     private func rebuildIndex() throws {
-        let files = FileManager.default
-        let prefixes = ((try? files.contentsOfDirectory(atPath: "\(root)/actions")) ?? []).sorted()
-        guard !prefixes.isEmpty else { return }
+        let lines = log.lines()
+        guard !lines.isEmpty else { return }
         let now = Date().timeIntervalSince1970
         try database.write { db in
-            for prefix in prefixes {
-                for name in (try? files.contentsOfDirectory(atPath: "\(root)/actions/\(prefix)")) ?? [] {
-                    guard let data = files.contents(atPath: "\(root)/actions/\(prefix)/\(name)"),
-                        let record = try? JSONDecoder().decode(ActionRecord.self, from: data),
-                        name == "\(record.key.hex).json", record.outputs.values.allSatisfy({ !$0.suffix.contains("/") })
-                    else { continue }
-                    for output in record.outputs.values
-                    where files.fileExists(atPath: path(of: output.digest, suffix: output.suffix)) {
-                        try db.execute(
-                            sql: """
-                                INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
-                                VALUES (?, ?, ?, -1, -1, ?, ?)
-                                """,
-                            arguments: [output.digest.hex, output.suffix, output.bytes, now, now])
-                    }
-                    try insert(record, created: now, db)
+            for line in lines {
+                for (hex, bytes) in line.contents ?? [:] {
+                    guard let digest = Digest(hex: hex) else { continue }
+                    let state = FileState(size: Int64(bytes.count), modified: 0, inode: 0)
+                    try insertObject(digest, suffix: "safetensors", state, bytes, now: now, db)
+                    // A line may have been cut or changed; what is not sound is made again.
+                    if !isSound(digest, suffix: "safetensors", db) { try removeRow(digest: hex, suffix: "safetensors", db) }
                 }
+                for output in line.record.outputs.values
+                where FileManager.default.fileExists(atPath: path(of: output.digest, suffix: output.suffix)) {
+                    try db.execute(
+                        sql: """
+                            INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
+                            VALUES (?, ?, ?, -1, -1, ?, ?)
+                            """,
+                        arguments: [output.digest.hex, output.suffix, output.bytes, now, now])
+                }
+                try insert(line.record, created: now, db)
             }
         }
     }
@@ -297,9 +323,9 @@ public final class CacheStore: Sendable {
         }
     }
 
-    /// Forgets actions of which nothing is left.
+    /// Forgets actions of which nothing is left, and drops from the log what is forgotten.
     func forgetActions(madeBefore date: Date) throws {
-        try database.write { db in
+        let kept = try database.write { db in
             let keys = try String.fetchAll(
                 db,
                 sql: """
@@ -310,25 +336,9 @@ public final class CacheStore: Sendable {
             for key in keys {
                 try db.execute(sql: "DELETE FROM actions WHERE key = ?", arguments: [key])
                 try db.execute(sql: "DELETE FROM products WHERE key = ?", arguments: [key])
-                if let key = Digest(hex: key) { unlink(recordPath(key)) }
             }
+            return Set(try String.fetchAll(db, sql: "SELECT key FROM actions").compactMap(Digest.init(hex:)))
         }
-    }
-}
-
-/// JSON as the store writes it: one spelling per value.
-enum JSON {
-    static var encoder: JSONEncoder {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return encoder
-    }
-
-    static func text(_ value: some Encodable) -> String {
-        (try? encoder.encode(value)).map { String(decoding: $0, as: UTF8.self) } ?? "null"
-    }
-
-    static func decode<T: Decodable>(_ type: T.Type, _ text: String) -> T? {
-        try? JSONDecoder().decode(type, from: Data(text.utf8))
+        try log.compact { kept.contains($0) }
     }
 }

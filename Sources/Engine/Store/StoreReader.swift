@@ -12,16 +12,26 @@ final class StoreReader {
         case gone(ActionRecord, RunReason)
     }
 
+    /// An object's name.
+    struct StoredName: Hashable {
+        let digest: Digest
+        let suffix: String
+    }
+
     /// What to write once the transaction is over.
     struct Notes {
-        var used: Set<[String]> = []
+        var used: Set<StoredName> = []
         var restated: [(digest: String, suffix: String, state: FileState)] = []
-        var damaged: Set<[String]> = []
+        var damaged: Set<StoredName> = []
         var sources: [(path: String, state: FileState, digest: Digest)] = []
     }
 
+    /// How exactly the time of last use is known, in seconds: what was used so short before a run began counts as in use by it.
+    static let usedInterval = 3600.0
+
     let db: Database
     let store: CacheStore
+    private let now = Date().timeIntervalSince1970
     var notes = Notes()
 
     init(db: Database, store: CacheStore) {
@@ -31,12 +41,13 @@ final class StoreReader {
 
     /// Looks an action up and checks that its files are there and what they were.
     func lookup(_ key: Digest) throws -> Lookup {
+        if let record = store.commits.record(key) { return .hit(record) }
         guard let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?"),
             arguments: [key.hex])
         else { return .miss }
         guard let text = row["outputs"] as String?,
-            let outputs = JSON.decode([String: ActionRecord.Output].self, text)
+            let outputs = ActionRecord.outputs(json: text)
         else { return .miss }
         let record = ActionRecord(
             key: key, node: row["node"], version: row["version"], seconds: row["seconds"],
@@ -45,7 +56,6 @@ final class StoreReader {
         for output in outputs.values {
             if let reason = try reasonGone(output) { return .gone(record, reason) }
         }
-        for output in outputs.values { notes.used.insert([output.digest.hex, output.suffix]) }
         return .hit(record)
     }
 
@@ -58,17 +68,25 @@ final class StoreReader {
             db.cachedStatement(sql: "SELECT 1 FROM objects WHERE digest = ? AND suffix = ?"),
             arguments: [output.digest.hex, output.suffix])
         guard isThere || row != nil else { return .evicted }
-        notes.damaged.insert([output.digest.hex, output.suffix])
+        notes.damaged.insert(.init(digest: output.digest, suffix: output.suffix))
         return isThere ? .artifactDamaged(path: path) : .artifactMissing(path: path)
     }
 
     /// Whether an object is there with the bytes its name promises; hashed again only when its file has changed state.
     func isIntact(_ digest: Digest, suffix: String) throws -> Bool {
+        try store.commits.holds(digest) || isIntactFile(digest, suffix: suffix)
+    }
+
+    /// The same, of what is on disk.
+    func isIntactFile(_ digest: Digest, suffix: String) throws -> Bool {
+        let row = try Row.fetchOne(
+            db.cachedStatement(sql: "SELECT bytes, modified, inode, used, data IS NOT NULL AS inline FROM objects WHERE digest = ? AND suffix = ?"),
+            arguments: [digest.hex, suffix])
+        if let row, now - (row["used"] as Double) > Self.usedInterval { notes.used.insert(.init(digest: digest, suffix: suffix)) }
+        // SQLite looks after these bytes; they are checked when they are read.
+        if let row, row["inline"] as Bool { return true }
         let path = store.path(of: digest, suffix: suffix)
         guard let state = FileState(path: path) else { return false }
-        let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT bytes, modified, inode FROM objects WHERE digest = ? AND suffix = ?"),
-            arguments: [digest.hex, suffix])
         if let row, row["bytes"] == state.size, row["modified"] == state.modified, row["inode"] == state.inode {
             return true
         }
@@ -113,18 +131,36 @@ final class StoreReader {
 }
 
 extension CacheStore {
-    /// Reads inside one transaction, then writes down what was learnt.
-    func read<T>(_ body: (StoreReader) throws -> T) throws -> T {
-        let (result, notes) = try database.read { db in
+    /// Reads, then writes down what was learnt.
+    ///
+    /// - Parameter isLong: Whether many things are looked up, so that a transaction around them pays.
+    func read<T>(isLong: Bool = false, _ body: (StoreReader) throws -> T) throws -> T {
+        func look(_ db: Database) throws -> (T, StoreReader.Notes) {
             let reader = StoreReader(db: db, store: self)
             let result = try body(reader)
             return (result, reader.notes)
         }
+        let (result, notes) = try isLong ? snapshot(look) : database.inDatabase(look)
         try write(notes)
         return result
     }
 
-    /// - Note: An object that was looked up counts as used from here on, so that `gc` leaves it to the running graph.
+    /// Reads inside one transaction.
+    ///
+    /// (GRDB's own `read` sets a pragma that makes SQLite compile every cached statement again.)
+    func snapshot<T>(_ body: (Database) throws -> T) throws -> T {
+        try database.inDatabase { db in
+            var result: T?
+            try db.inTransaction(.deferred) {
+                result = try body(db)
+                return .commit
+            }
+            guard let result else { throw StoreError("the index gave nothing") }
+            return result
+        }
+    }
+
+    /// - Note: An object that was looked up counts as used, so that `gc` leaves it to the running graph.
     func write(_ notes: StoreReader.Notes) throws {
         guard !notes.used.isEmpty || !notes.restated.isEmpty || !notes.damaged.isEmpty || !notes.sources.isEmpty
         else { return }
@@ -132,7 +168,7 @@ extension CacheStore {
             let now = Date().timeIntervalSince1970
             for object in notes.used {
                 try db.cachedStatement(sql: "UPDATE objects SET used = ? WHERE digest = ? AND suffix = ?")
-                    .execute(arguments: [now, object[0], object[1]])
+                    .execute(arguments: [now, object.digest.hex, object.suffix])
             }
             for (digest, suffix, state) in notes.restated {
                 // It may have been removed since it was looked at.
@@ -148,10 +184,8 @@ extension CacheStore {
             }
             for object in notes.damaged {
                 // It may have been mended by another process since it was looked at.
-                guard let digest = Digest(hex: object[0]),
-                    try !StoreReader(db: db, store: self).isIntact(digest, suffix: object[1])
-                else { continue }
-                try removeRow(digest: object[0], suffix: object[1], db)
+                guard try !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix) else { continue }
+                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
             }
             for (path, state, digest) in notes.sources {
                 try db.execute(
@@ -159,6 +193,6 @@ extension CacheStore {
                     arguments: [path, state.size, state.modified, state.inode, digest.hex])
             }
         }
-        try unlinkUnnamed(notes.damaged)
+        try unlinkUnnamed(notes.damaged.map { [$0.digest.hex, $0.suffix] })
     }
 }

@@ -41,6 +41,10 @@ enum StoreSchema {
         migrator.registerMigration("3: peak memory") { db in
             try db.execute(sql: "ALTER TABLE actions ADD COLUMN memory TEXT; ALTER TABLE instances ADD COLUMN memory TEXT")
         }
+        migrator.registerMigration("4: small artifacts") { db in
+            // The bytes of an object that is no file.
+            try db.execute(sql: "ALTER TABLE objects ADD COLUMN data BLOB")
+        }
         return migrator
     }
 }

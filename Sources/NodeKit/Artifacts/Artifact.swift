@@ -8,15 +8,25 @@ public struct Artifact: Sendable, Hashable {
     public let path: String
     /// The digest of the content: equal digests mean equal values.
     public let digest: Digest
+    /// The bytes of a small safetensors artifact that is not on disk; nil: they are at ``path``.
+    public let contents: MappedFile?
 
-    public init(type: PortType, path: String, digest: Digest) {
+    public init(type: PortType, path: String, digest: Digest, contents: MappedFile? = nil) {
         self.type = type
         self.path = path
         self.digest = digest
+        self.contents = contents
     }
 
     /// Maps the safetensors file.
-    public func open() throws -> SafetensorsFile { try SafetensorsFile(path: path) }
+    public func open() throws -> SafetensorsFile { try SafetensorsFile(file: contents ?? MappedFile(path: path)) }
+
+    public static func == (a: Self, b: Self) -> Bool { a.type == b.type && a.path == b.path && a.digest == b.digest }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(digest)
+        hasher.combine(path)
+    }
 
     /// The keys of `__metadata__` that carry type and metadata.
     public static let typeKey = "understudy.type"
@@ -26,16 +36,37 @@ public struct Artifact: Sendable, Hashable {
     /// it at random) followed by the SHA-256 of its data section, so that it can be computed while streaming although the
     /// header is written last.
     ///
-    /// - Parameter header: The header's bytes in the file, length prefix included.
-    public static func digest(header: [UInt8], data: Digest) -> Digest {
+    /// - Parameter header: The header as JSON with sorted keys, as ``SafetensorsWriter`` gives it.
+    static func digest(header: some ContiguousBytes, data: Digest) -> Digest {
         let hasher = Hasher256()
-        let json = Data(header.dropFirst(8))
-        let canonical = (try? JSONSerialization.jsonObject(with: json)).flatMap {
-            try? JSONSerialization.data(withJSONObject: $0, options: [.sortedKeys, .withoutEscapingSlashes])
-        }
-        (canonical ?? json).withUnsafeBytes { hasher.update($0) }
+        header.withUnsafeBytes { hasher.update($0) }
         hasher.update(data.hex)
         return hasher.finish()
+    }
+
+    /// Computes the content digest of a safetensors artifact from its bytes.
+    public static func digest(of file: SafetensorsFile) -> Digest {
+        file.file.withBytes { bytes in
+            let data = Hasher256()
+            data.update(UnsafeRawBufferPointer(rebasing: bytes[file.dataOffset...]))
+            let json = Data(bytes[8..<file.dataOffset])
+            let canonical = (try? JSONSerialization.jsonObject(with: json)).flatMap {
+                try? JSONSerialization.data(withJSONObject: $0, options: [.sortedKeys, .withoutEscapingSlashes])
+            }
+            return digest(header: canonical ?? json, data: data.finish())
+        }
+    }
+
+    /// Whether the bytes of a safetensors artifact are those that a digest promises.
+    public static func isIntact(_ file: SafetensorsFile, digest: Digest) -> Bool {
+        let (header, data) = file.file.withBytes { bytes in
+            let hasher = Hasher256()
+            hasher.update(UnsafeRawBufferPointer(rebasing: bytes[file.dataOffset...]))
+            let end = bytes[..<file.dataOffset].lastIndex { $0 != 0x20 } ?? 7
+            return (Array(bytes[8..<max(end + 1, 8)]), hasher.finish())
+        }
+        // Our own writer has the keys in order.
+        return self.digest(header: header, data: data) == digest || self.digest(of: file) == digest
     }
 
     /// Computes the content digest of an artifact file from its bytes.
@@ -43,12 +74,7 @@ public struct Artifact: Sendable, Hashable {
     /// - Parameter isTensorFile: Whether the file is a safetensors artifact (else raw bytes).
     public static func digest(ofFile path: String, isTensorFile: Bool) throws -> Digest {
         guard isTensorFile else { return try Digest.ofFile(path) }
-        let file = try SafetensorsFile(path: path)
-        return file.file.withBytes { bytes in
-            let data = Hasher256()
-            data.update(UnsafeRawBufferPointer(rebasing: bytes[file.dataOffset...]))
-            return digest(header: Array(bytes[..<file.dataOffset]), data: data.finish())
-        }
+        return digest(of: try SafetensorsFile(path: path))
     }
 }
 

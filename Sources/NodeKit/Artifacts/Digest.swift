@@ -1,23 +1,58 @@
 import CCrypto
 import Foundation
 
-/// A SHA-256 digest. (OpenSSL's implementation uses the processor's SHA instructions: over 1 GB/s per core.)
+/// A SHA-256 digest.
+///
+/// SHA-256, because results of others are trusted by it (`cache import`), because everything else that names artifacts and
+/// weights uses it, and because libcrypto's uses the processor's SHA instructions: well over 1 GB/s per core.
 public struct Digest: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
-    /// 64 lower-case hexadecimal digits.
-    public let hex: String
+    /// The 32 bytes, as big-endian words.
+    private let words: (UInt64, UInt64, UInt64, UInt64)
 
     /// Nil unless `hex` is 64 lower-case hexadecimal digits, so that a digest is always safe in a path.
     public init?(hex: String) {
-        guard hex.utf8.count == 64,
-            hex.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
-        else { return nil }
-        self.hex = hex
+        var hex = hex
+        let words = hex.withUTF8 { digits -> [UInt64]? in
+            guard digits.count == 64 else { return nil }
+            var words: [UInt64] = [0, 0, 0, 0]
+            for (index, digit) in digits.enumerated() {
+                let value: UInt8
+                switch digit {
+                case 48...57: value = digit - 48
+                case 97...102: value = digit - 87
+                default: return nil
+                }
+                words[index / 16] = words[index / 16] << 4 | UInt64(value)
+            }
+            return words
+        }
+        guard let words else { return nil }
+        self.words = (words[0], words[1], words[2], words[3])
     }
 
-    fileprivate init(bytes: [UInt8]) {
-        let digits = Array("0123456789abcdef".utf8)
-        hex = String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    fileprivate init(bytes: (UInt64, UInt64, UInt64, UInt64)) {
+        words = (bytes.0.bigEndian, bytes.1.bigEndian, bytes.2.bigEndian, bytes.3.bigEndian)
     }
+
+    /// 64 lower-case hexadecimal digits.
+    public var hex: String {
+        String(unsafeUninitializedCapacity: 64) { buffer in
+            func write(_ word: UInt64, at start: Int) {
+                for index in 0..<16 {
+                    let value = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * index)) & 15
+                    buffer.initializeElement(at: start + index, to: value < 10 ? 48 + value : 87 + value)
+                }
+            }
+            write(words.0, at: 0)
+            write(words.1, at: 16)
+            write(words.2, at: 32)
+            write(words.3, at: 48)
+            return 64
+        }
+    }
+
+    /// The first 63 bits: they tell a few million digests apart.
+    package var prefix: Int64 { Int64(words.0 >> 1) }
 
     public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
@@ -35,7 +70,13 @@ public struct Digest: Hashable, Sendable, Comparable, Codable, CustomStringConve
     public var description: String { hex }
     /// The first ten digits: enough to tell artifacts apart on a screen.
     public var short: String { String(hex.prefix(10)) }
-    public static func < (a: Digest, b: Digest) -> Bool { a.hex < b.hex }
+    public static func == (a: Digest, b: Digest) -> Bool { a.words == b.words }
+    public static func < (a: Digest, b: Digest) -> Bool { a.words < b.words }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(words.0)
+        hasher.combine(words.1)
+    }
 
     /// The digest of some bytes.
     public static func of(_ bytes: some ContiguousBytes) -> Digest {
@@ -45,30 +86,44 @@ public struct Digest: Hashable, Sendable, Comparable, Codable, CustomStringConve
     }
 
     /// The digest of a text's UTF-8.
-    public static func of(_ text: String) -> Digest { of(Array(text.utf8)) }
+    public static func of(_ text: String) -> Digest {
+        let hasher = Hasher256()
+        hasher.update(text)
+        return hasher.finish()
+    }
 
     /// The digest of a file's bytes, read in pieces.
     ///
     /// - Throws: When the file cannot be opened or read.
     public static func ofFile(_ path: String) throws -> Digest {
-        guard let handle = FileHandle(forReadingAtPath: path) else {
-            throw NodeError("cannot read '\(path)'; check that it exists and may be read")
-        }
-        defer { try? handle.close() }
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw NodeError("cannot read '\(path)'; check that it exists and may be read") }
+        defer { close(descriptor) }
+        posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
         let hasher = Hasher256()
-        while let chunk = try handle.read(upToCount: 4 << 20), !chunk.isEmpty {
-            chunk.withUnsafeBytes { hasher.update($0) }
+        // Small enough to be hashed while it is still in the processor's cache.
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
+        defer { buffer.deallocate() }
+        while true {
+            let count = read(descriptor, buffer.baseAddress, buffer.count)
+            if count == 0 { return hasher.finish() }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { throw NodeError("cannot read '\(path)': \(String(cString: strerror(errno)))") }
+            hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
-        return hasher.finish()
     }
 }
 
 /// An incremental SHA-256.
 public final class Hasher256 {
     private let context: OpaquePointer
+    /// Looked up once: the look-up takes longer than a short text does.
+    ///
+    /// Safe: libcrypto's algorithm descriptions never change once they are there.
+    nonisolated(unsafe) private static let algorithm = EVP_MD_fetch(nil, "SHA256", nil)
 
     public init() {
-        guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+        guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, Self.algorithm, nil) == 1 else {
             preconditionFailure("libcrypto has no SHA-256")
         }
         self.context = context
@@ -86,8 +141,10 @@ public final class Hasher256 {
     }
 
     public func finish() -> Digest {
-        var bytes = [UInt8](repeating: 0, count: 32)
-        EVP_DigestFinal_ex(context, &bytes, nil)
+        var bytes: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        withUnsafeMutableBytes(of: &bytes) {
+            _ = EVP_DigestFinal_ex(context, $0.bindMemory(to: UInt8.self).baseAddress, nil)
+        }
         return Digest(bytes: bytes)
     }
 }

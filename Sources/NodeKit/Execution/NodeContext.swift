@@ -1,9 +1,10 @@
+import Foundation
+
 /// What a running node may ask of the engine: randomness, progress, cancellation, threads, scratch space, checkpoints.
 public final class NodeContext: Sendable {
     /// How many threads the node may use at once.
     public let threads: Int
-    /// A folder for temporary files, emptied after the run.
-    public let scratch: String
+    private let scratchFolder: String
     private let report: @Sendable (Progress) -> Void
     private let isCancelledCheck: @Sendable () -> Bool
     /// Where a long node saves its state, so that a killed run goes on from there. Nil: nothing is kept.
@@ -25,11 +26,17 @@ public final class NodeContext: Sendable {
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) {
         self.threads = threads
-        self.scratch = scratch
+        scratchFolder = scratch
         self.checkpoints = checkpoints
         self.report = progress
         self.logLine = log
         self.isCancelledCheck = isCancelled
+    }
+
+    /// A folder for temporary files, emptied after the run; made when it is asked for.
+    public var scratch: String {
+        try? FileManager.default.createDirectory(atPath: scratchFolder, withIntermediateDirectories: true)
+        return scratchFolder
     }
 
     public var isCancelled: Bool { isCancelledCheck() }

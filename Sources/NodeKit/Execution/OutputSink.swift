@@ -8,18 +8,31 @@ public final class OutputSink: Sendable {
         public let path: String
         public let type: PortType
         public let digest: Digest
+        /// The whole file of a small artifact, which then is not at ``path``.
+        public let contents: [UInt8]?
+
+        public init(path: String, type: PortType, digest: Digest, contents: [UInt8]? = nil) {
+            self.path = path
+            self.type = type
+            self.digest = digest
+            self.contents = contents
+        }
     }
 
-    /// The folder that temporary files are created in.
+    /// The folder that temporary files are created in; made when the first is.
     public let folder: String
     private let syncs: Bool
+    private let inlineLimit: Int
     private let written = Mutex<[String: Written]>([:])
     private let lists = Mutex<Set<String>>([])
 
-    /// - Parameter syncs: Whether files are synced to disk when they are finished.
-    public init(folder: String, syncs: Bool = true) {
+    /// - Parameters:
+    ///   - syncs: Whether files are synced to disk when they are finished.
+    ///   - inlineLimit: Safetensors artifacts of fewer bytes are kept in memory instead of in files.
+    public init(folder: String, syncs: Bool = true, inlineLimit: Int = 0) {
         self.folder = folder
         self.syncs = syncs
+        self.inlineLimit = inlineLimit
     }
 
     public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } || lists.withLock { $0.contains(port) } }
@@ -28,20 +41,29 @@ public final class OutputSink: Sendable {
     public var results: [String: Written] { written.withLock { $0 } }
 
     /// The path to write a port's artifact to.
-    public func path(for port: String, extension suffix: String = "safetensors") -> String {
-        "\(folder)/\(port).\(suffix)"
+    public func path(for port: String, extension suffix: String = "safetensors") throws -> String {
+        try makeFolder()
+        return "\(folder)/\(port).\(suffix)"
+    }
+
+    private func makeFolder() throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     }
 
     /// Begins an artifact for a port.
     public func makeWriter(_ port: String, type: PortType, headerCapacity: Int = 4096) throws -> ArtifactWriter {
-        try ArtifactWriter(path: path(for: port), type: type, headerCapacity: headerCapacity)
+        try ArtifactWriter(
+            path: "\(folder)/\(port).safetensors", type: type, headerCapacity: headerCapacity, willCreate: makeFolder)
     }
 
     /// Finishes an artifact that ``makeWriter(_:type:headerCapacity:)`` began.
     public func finish(_ port: String, _ writer: ArtifactWriter) throws {
-        let digest = try writer.finish(sync: syncs)
-        try Artifact.checkFinite(path: path(for: port), type: writer.type, port: port)
-        written.withLock { $0[port] = Written(path: path(for: port), type: writer.type, digest: digest) }
+        try writer.checkFinite(port: port)
+        // A model is used as a folder or file of weights.
+        let file = try writer.finish(sync: syncs, inMemoryBelow: writer.type == .model ? 0 : inlineLimit)
+        written.withLock {
+            $0[port] = Written(path: writer.path, type: writer.type, digest: file.digest, contents: file.contents)
+        }
     }
 
     /// Notes that all elements of a list were written.
@@ -50,7 +72,7 @@ public final class OutputSink: Sendable {
     /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
     public func adopt(_ port: String, path: String, type: PortType) throws {
         let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
-        if path.hasSuffix(".safetensors") { try Artifact.checkFinite(path: path, type: type, port: port) }
+        if path.hasSuffix(".safetensors") { try FiniteCheck.check(path: path, type: type, port: port) }
         if syncs, let handle = FileHandle(forUpdatingAtPath: path) {
             try handle.synchronize()
             try handle.close()
@@ -108,7 +130,7 @@ extension OutputPort where Value == File {
     ///
     /// - Parameter suffix: The file name extension, for instance `mp4`.
     public func write(extension suffix: String, _ body: (_ path: String) throws -> Void) throws {
-        let path = sink.path(for: name, extension: suffix)
+        let path = try sink.path(for: name, extension: suffix)
         try body(path)
         try sink.adopt(name, path: path, type: .file)
     }

@@ -20,12 +20,10 @@ public enum ValueCatalog {
     /// Cuts a range of video frames out of an artifact into a new one.
     ///
     /// - Throws: ``NodeError`` when the type has no time axis or the range leaves the sequence.
-    public static func slice(_ artifact: Artifact, frames: Range<Int>, to path: String, sync: Bool) throws -> Digest {
+    public static func slice(_ artifact: Artifact, frames: Range<Int>, to writer: ArtifactWriter) throws {
         guard let value = try open(artifact) as? any TimeSliceable else {
             throw NodeError("a '\(artifact.type)' has no time axis to cut along")
         }
-        let writer = try ArtifactWriter(path: path, type: artifact.type, headerCapacity: 16_384)
         try value.write(frames: frames, to: writer)
-        return try writer.finish(sync: sync)
     }
 }

@@ -11,6 +11,9 @@
 #include <libswresample/swresample.h>
 #include <libswscale/swscale.h>
 
+// The libraries are loaded when the first of their functions is called (Loading.S): most runs decode nothing, and FFmpeg
+// brings a hundred libraries with it, which would take half of the program's start.
+
 // Macros and compound literals that Swift does not import, under the prefix cff_.
 
 static const int64_t cff_no_pts = AV_NOPTS_VALUE;
