@@ -18,6 +18,7 @@ public final class SafetensorsWriter {
     }
 
     private let reserved: Int
+    private let keeps: Bool
     private let descriptor: Int32
     private var entries: [Entry] = []
     private var dataCount = 0
@@ -28,9 +29,10 @@ public final class SafetensorsWriter {
     ///
     /// - Parameters:
     ///   - headerCapacity: Bytes reserved for the header; it must hold metadata and the list of tensors.
+    ///   - keeps: False for a writer that shows all bytes to `observe` and leaves no file.
     ///   - observe: Sees every byte of the data section in order, so that a digest costs no second pass.
     public init(
-        path: String, metadata: [String: String] = [:], headerCapacity: Int = 4096,
+        path: String, metadata: [String: String] = [:], headerCapacity: Int = 4096, keeps: Bool = true,
         observe: ((UnsafeRawBufferPointer) -> Void)? = nil
     ) throws {
         self.path = path
@@ -38,7 +40,8 @@ public final class SafetensorsWriter {
         self.observe = observe
         let metadataBytes = metadata.reduce(0) { $0 + $1.key.utf8.count + 2 * $1.value.utf8.count + 8 }
         self.reserved = (headerCapacity + metadataBytes + 7) / 8 * 8
-        descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        self.keeps = keeps
+        descriptor = keeps ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644) : open("/dev/null", O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             throw SafetensorsError(.inputOutput, path: path, "cannot create the file: \(String(cString: strerror(errno)))")
         }
@@ -113,7 +116,7 @@ public final class SafetensorsWriter {
         header += [UInt8](repeating: 0x20, count: reserved - json.count)
         guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw failure("seek") }
         try writeAll(header)
-        if sync, fsync(descriptor) != 0 { throw failure("sync") }
+        if sync, keeps, fsync(descriptor) != 0 { throw failure("sync") }
         isClosed = true
         guard close(descriptor) == 0 else { throw failure("close") }
         return header

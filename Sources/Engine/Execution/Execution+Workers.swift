@@ -23,6 +23,7 @@ extension Execution {
         let name = target.map { "\($0.instance)" } ?? "cut-\(task)"
         let folder = "\(temporaryFolder)/\(name)"
         let files = state.inputStates
+        if let target { started[target.instance] = Date() }
         workers.async {
             let outcome: Outcome
             do {
@@ -102,8 +103,8 @@ extension Execution {
         let sink = OutputSink(folder: folder)
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
-            cancellation: cancellation, log: log, checkpoint: checkpoints.path,
-            isProgram: { MemoryMeter.shared.follow($0, for: span) })
+            cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers,
+            isProgram: { MemoryMeter.shared.follow($0, isFresh: $1, for: span) })
         let result = Result {
             try NodeRun.$current.withValue(run) {
                 try definition.run(
@@ -173,7 +174,10 @@ extension Execution {
     /// Writes down that an instance's outputs are known.
     func noteFinished(_ instance: InstanceID, _ item: Work, _ record: ActionRecord, cached isCached: Bool) {
         if isCached { cached.append(instance) } else { ran.append(instance) }
-        if !isCached { nodeSeconds += record.seconds }
+        if !isCached {
+            nodeSeconds += record.seconds
+            learn(instance, item, record)
+        }
         emitter.send(
             .finished(
                 instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,

@@ -25,6 +25,8 @@ final class Execution: @unchecked Sendable {
     let emitter: EventEmitter
     let queue = DispatchQueue(label: "understudy.engine", qos: .userInitiated)
     let workers = DispatchQueue(label: "understudy.nodes", qos: .userInitiated, attributes: .concurrent)
+    /// Programs of external nodes that stay for the next instance.
+    let externalWorkers = ExternalWorkers()
     let lease: Lease
     let start = Date()
     let state: GraphState
@@ -40,7 +42,14 @@ final class Execution: @unchecked Sendable {
     /// Tasks that make again what has left the store.
     var demands: [GraphState.Source: Scheduler.Task] = [:]
     var absent: [InstanceID: Absent] = [:]
-    private var priorities: [String: Double] = [:]
+    /// What is known of the rest of the run; nil until something has to run.
+    var forecaster: Forecaster?
+    var models: [NodeType: CostModel]?
+    var ranks: [String: Double] = [:]
+    var forecastAt: DispatchTime?
+    var started: [InstanceID: Date] = [:]
+    /// What instances took, by node type.
+    var samples: [String: [CostSample]] = [:]
     private var total = 0
     /// Started or resolving work of a task, once its key is known.
     var work: [Scheduler.Task: Work] = [:]
@@ -79,7 +88,10 @@ final class Execution: @unchecked Sendable {
     // MARK: - Life
 
     func run() throws -> RunSummary {
-        defer { try? FileManager.default.removeItem(atPath: temporaryFolder) }
+        defer {
+            externalWorkers.end()
+            try? FileManager.default.removeItem(atPath: temporaryFolder)
+        }
         try store.read { try state.openInputs($0) }
         runID = try engine.journal.begin(graph: graph.name, path: graph.file.name, lease: lease.name)
         emitter.send(.runStarted(run: runID, graph: graph.name))
@@ -91,7 +103,21 @@ final class Execution: @unchecked Sendable {
         over.wait()
         cancellation.removeHandler(token)
         defer { emitter.flush() }
-        return try queue.sync { try conclude() }
+        let summary = try queue.sync { try conclude() }
+        if !summary.ran.isEmpty { tidy() }
+        emitter.send(.runFinished(summary))
+        return summary
+    }
+
+    /// Lets the cache shrink to its size, now that this run needs nothing of it.
+    private func tidy() {
+        lease.end()
+        do {
+            guard let report = try store.collectAutomatically(), report.removed > 0 else { return }
+            emitter.send(.collected(report))
+        } catch {
+            emitter.send(.warning("\(error)"))
+        }
     }
 
     private func stop() {
@@ -104,13 +130,14 @@ final class Execution: @unchecked Sendable {
     private func conclude() throws -> RunSummary {
         let status: RunStatus = wasCancelled ? .cancelled : failures.isEmpty && storeFailure == nil ? .done : .failed
         concludeAbsent()
+        // Without it the next forecast is worse, and nothing else.
+        try? CostHistory(store: store).add(samples.flatMap { type, samples in samples.map { (type, $0) } })
         try engine.journal.write(unwritten, run: runID, end: status)
         if let storeFailure { throw storeFailure }
         let outputs = status == .done ? try export() : [:]
         let summary = RunSummary(
             run: runID, graph: graph.name, status: status, ran: ran, cached: cached, failures: failures,
             skipped: skipped, outputs: outputs, seconds: Date().timeIntervalSince(start), nodeSeconds: nodeSeconds)
-        emitter.send(.runFinished(summary))
         return summary
     }
 
@@ -128,6 +155,7 @@ final class Execution: @unchecked Sendable {
                         }
                     }
                 }
+                updateForecast(reader)
             }
             if unwritten.count > 64 || !ran.isEmpty {
                 try engine.journal.write(unwritten, run: runID)
@@ -146,17 +174,7 @@ final class Execution: @unchecked Sendable {
 
     // MARK: - Tasks
 
-    /// Longest chain of nodes behind each node, so that the critical path is served first.
-    private func rank() {
-        for node in state.wanted.reversed() {
-            let weight = node.description.cost.threads == .all ? 10.0 : 1.0
-            let behind = graph.consumers(of: node.id).compactMap { priorities[$0.id] }.max() ?? 0
-            priorities[node.id] = behind + weight
-        }
-    }
-
     private func addTasks() {
-        rank()
         for node in state.wanted {
             if let each = node.each {
                 let source = each.over == .segments ? nodeTasks[each.node] : gateTasks[each.node] ?? nodeTasks[each.node]
@@ -202,8 +220,7 @@ final class Execution: @unchecked Sendable {
         {
             dependencies.append(before)
         }
-        let priority = (priorities[node.id] ?? 0) - Double(instance.index ?? 0) * 1e-6
-        let task = add(.instance(node, instance), after: dependencies, priority: priority)
+        let task = add(.instance(node, instance), after: dependencies)
         instanceTasks[instance] = task
         return task
     }
@@ -299,7 +316,8 @@ final class Execution: @unchecked Sendable {
                 "\(instance) wants \(cost.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
         }
         work[task] = item
-        scheduler.enqueue(task, .init(threads: cost.threads == .all ? nil : 1, memory: cost.memory))
+        let priority = priority(of: instance, reader)
+        scheduler.enqueue(task, request(for: instance, node, isProgram: definition.codeDigest != nil), priority: priority)
     }
 
     private func resolve(

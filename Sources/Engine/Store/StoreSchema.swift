@@ -41,6 +41,13 @@ enum StoreSchema {
         migrator.registerMigration("3: peak memory") { db in
             try db.execute(sql: "ALTER TABLE actions ADD COLUMN memory TEXT; ALTER TABLE instances ADD COLUMN memory TEXT")
         }
+        migrator.registerMigration("what instances cost") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE costs (id INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, sample TEXT NOT NULL);
+                    CREATE INDEX costs_node ON costs (node, id);
+                    """)
+        }
         return migrator
     }
 }

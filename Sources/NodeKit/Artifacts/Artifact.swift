@@ -8,11 +8,14 @@ public struct Artifact: Sendable, Hashable {
     public let path: String
     /// The digest of the content: equal digests mean equal values.
     public let digest: Digest
+    /// Frames that are still being made; the file is not there then. Nil for everything else.
+    public let stream: FrameStream.Reader?
 
-    public init(type: PortType, path: String, digest: Digest) {
+    public init(type: PortType, path: String, digest: Digest, stream: FrameStream.Reader? = nil) {
         self.type = type
         self.path = path
         self.digest = digest
+        self.stream = stream
     }
 
     /// Maps the safetensors file.

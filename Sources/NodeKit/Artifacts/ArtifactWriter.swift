@@ -10,13 +10,14 @@ public final class ArtifactWriter {
     /// - Parameters:
     ///   - path: Where to write; the file must not exist.
     ///   - headerCapacity: Bytes reserved for the header beyond the metadata given here.
-    public init(path: String, type: PortType, headerCapacity: Int = 4096) throws {
+    ///   - keeps: False to compute the digest only: nothing is written then.
+    public init(path: String, type: PortType, headerCapacity: Int = 4096, keeps: Bool = true) throws {
         self.type = type
         let hasher = Hasher256()
         self.hasher = hasher
         writer = try SafetensorsWriter(
             path: path, metadata: [Artifact.typeKey: type.name, Artifact.metadataKey: "{}"],
-            headerCapacity: headerCapacity, observe: { hasher.update($0) })
+            headerCapacity: headerCapacity, keeps: keeps, observe: { hasher.update($0) })
     }
 
     /// Sets the metadata, as JSON with sorted keys; may be called again until the artifact is finished.

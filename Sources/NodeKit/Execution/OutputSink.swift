@@ -8,18 +8,27 @@ public final class OutputSink: Sendable {
         public let path: String
         public let type: PortType
         public let digest: Digest
+        /// How many bytes went to others frame by frame instead of into the file, which is not there then; else nil.
+        public var streamedBytes: Int64?
     }
+
+    /// Takes frames off a node's hands while it makes them: gives the stream to put them in, or nil to have them stored.
+    public typealias Offer = @Sendable (_ port: String, _ format: FrameStream.Format) -> FrameStream?
 
     /// The folder that temporary files are created in.
     public let folder: String
     private let syncs: Bool
+    let offer: Offer?
     private let written = Mutex<[String: Written]>([:])
     private let lists = Mutex<Set<String>>([])
 
-    /// - Parameter syncs: Whether files are synced to disk when they are finished.
-    public init(folder: String, syncs: Bool = true) {
+    /// - Parameters:
+    ///   - syncs: Whether files are synced to disk when they are finished.
+    ///   - offer: Asked when a node is about to write frames whose times it knows; nil: all are stored.
+    public init(folder: String, syncs: Bool = true, offer: Offer? = nil) {
         self.folder = folder
         self.syncs = syncs
+        self.offer = offer
     }
 
     public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } || lists.withLock { $0.contains(port) } }
@@ -42,6 +51,16 @@ public final class OutputSink: Sendable {
         let digest = try writer.finish(sync: syncs)
         try Artifact.checkFinite(path: path(for: port), type: writer.type, port: port)
         written.withLock { $0[port] = Written(path: path(for: port), type: writer.type, digest: digest) }
+    }
+
+    /// Ends a stream: checks that its frames came as announced, and notes their digest.
+    func finish(_ port: String, _ writer: ArtifactWriter, _ frames: FrameWriter, _ stream: FrameStream) throws {
+        let digest = try writer.finish(sync: false)
+        try stream.finish(frames.timeline)
+        let bytes = Int64(stream.format.byteCount)
+        written.withLock {
+            $0[port] = Written(path: path(for: port), type: writer.type, digest: digest, streamedBytes: bytes)
+        }
     }
 
     /// Notes that all elements of a list were written.
