@@ -24,10 +24,11 @@ extension Execution {
         let folder = "\(temporaryFolder)/\(name)"
         let files = state.inputStates
         if let target { started[target.instance] = Date() }
+        let group = StreamGroup(task: task, threads: threads)
         workers.async {
             let outcome: Outcome
             do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files)
+                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files, group)
             } catch {
                 outcome = .failed(error)
             }
@@ -62,7 +63,7 @@ extension Execution {
 
     private func perform(
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
-        inputStates: [String: [String: FileState]]
+        inputStates: [String: [String: FileState]], _ group: StreamGroup
     ) throws -> Outcome {
         guard let lock = try store.tryLock(item.key) else { return .elsewhere }
         defer { withExtendedLifetime(lock) {} }
@@ -70,8 +71,16 @@ extension Execution {
         if !item.isForced, case .hit(let record) = try store.read({ try $0.lookup(item.key) }) {
             return .done(record, cached: true)
         }
-        try? FileManager.default.removeItem(atPath: folder)
-        try FileManager.default.createDirectory(atPath: "\(folder)/scratch", withIntermediateDirectories: true)
+        if let staged = item.staged, let target {
+            let made = try staged.get()
+            try checkInputsUnchanged(target.node, inputStates)
+            return .done(try commit(item, target.node, made.outputs, seconds: made.seconds, memory: made.memory), cached: false)
+        }
+        func clear() throws {
+            try? FileManager.default.removeItem(atPath: folder)
+            try FileManager.default.createDirectory(atPath: "\(folder)/scratch", withIntermediateDirectories: true)
+        }
+        try clear()
         let begin = DispatchTime.now()
         func seconds() -> Double { Double(DispatchTime.now().uptimeNanoseconds - begin.uptimeNanoseconds) * 1e-9 }
 
@@ -100,30 +109,50 @@ extension Execution {
                 emitter.send(.log(instance, line: line))
             },
             isCancelled: { cancellation.isCancelled })
-        let sink = OutputSink(folder: folder)
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
             cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers,
             isProgram: { MemoryMeter.shared.follow($0, isFresh: $1, for: span) })
-        let result = Result {
-            try NodeRun.$current.withValue(run) {
-                try definition.run(
-                    NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+        func attempt(_ sink: OutputSink) -> Result<Void, any Error> {
+            Result {
+                try NodeRun.$current.withValue(run) {
+                    try definition.run(
+                        NodeInvocation(inputs: item.inputs, parameters: target.node.parameters, outputs: sink, context: context))
+                }
             }
         }
+        let share = group.turns.share(threads)
+        share.take()
+        var sink = OutputSink(folder: folder, offer: offer(of: instance, group, share))
+        var result = attempt(sink)
+        let took = seconds()
         let memory = MemoryMeter.shared.end(span)
+        do {
+            try settle(group, share, result)
+        } catch is BrokenStream {
+            context.log("its frames came otherwise than expected; they are stored")
+            try clear()
+            sink = OutputSink(folder: folder)
+            result = attempt(sink)
+        }
         try result.get()
         try checkOutputs(sink.results, of: definition.description)
         try checkInputsUnchanged(target.node, inputStates)
-        let record = try store.commit(
-            key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(),
-            memory: memory, source: item.fingerprint?.source,
-            files: sink.results.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest) })
+        let record = try commit(item, target.node, sink.results, seconds: took, memory: memory)
         checkpoints.remove()
         return .done(record, cached: false)
     }
 
-    private func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
+    private func commit(
+        _ item: Work, _ node: GraphNode, _ outputs: [String: OutputSink.Written], seconds: Double, memory: PeakMemory?
+    ) throws -> ActionRecord {
+        try store.commit(
+            key: item.key, node: node.type.name, version: node.version, seconds: seconds, memory: memory,
+            source: item.fingerprint?.source,
+            files: outputs.mapValues { .init(path: $0.path, type: $0.type, digest: $0.digest, streamedBytes: $0.streamedBytes) })
+    }
+
+    func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
         for (name, file) in written {
             let owner = String(name.prefix { $0 != "[" })
             guard let port = description.output(owner) else {
@@ -167,6 +196,11 @@ extension Execution {
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
+            if streamed.contains(instance), !isCached {
+                // Known, but not there: whoever else needs the frames has them made again.
+                state.absent.insert(.instance(instance))
+                demands[.instance(instance)] = nil
+            }
             noteFinished(instance, item, record, cached: isCached)
         }
     }
@@ -176,7 +210,8 @@ extension Execution {
         if isCached { cached.append(instance) } else { ran.append(instance) }
         if !isCached {
             nodeSeconds += record.seconds
-            learn(instance, item, record)
+            // What runs beside others takes another time than alone.
+            if item.staged == nil, !streamed.contains(instance) { learn(instance, item, record) }
         }
         emitter.send(
             .finished(

@@ -56,6 +56,15 @@ final class Execution: @unchecked Sendable {
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
 
+    /// Who may hand on frames while making them.
+    private(set) lazy var streamEdges = StreamEdges(state)
+    /// What was made out of streams, until its key is known.
+    var staged: [InstanceID: Result<Staged, any Error>] = [:]
+    /// Instances whose frames were handed on and are not in the store.
+    var streamed: Set<InstanceID> = []
+    /// Whether a stream did not hold what it promised: from then on everything is stored.
+    let streamsAreOff = Locked(false)
+
     var ran: [InstanceID] = []
     var cached: [InstanceID] = []
     var skipped: [InstanceID] = []
@@ -175,7 +184,7 @@ final class Execution: @unchecked Sendable {
     // MARK: - Tasks
 
     private func addTasks() {
-        for node in state.wanted {
+        for node in streamEdges.ordered(state.wanted) {
             if let each = node.each {
                 let source = each.over == .segments ? nodeTasks[each.node] : gateTasks[each.node] ?? nodeTasks[each.node]
                 let gate = add(.gate(node), after: [source].compactMap { $0 })
@@ -189,8 +198,10 @@ final class Execution: @unchecked Sendable {
         emitter.send(.total(instances: total))
     }
 
-    func add(_ job: Job, after dependencies: [Scheduler.Task], priority: Double = 1e6) -> Scheduler.Task {
-        let task = scheduler.add(after: dependencies, priority: priority)
+    func add(
+        _ job: Job, after dependencies: [Scheduler.Task], following others: [Scheduler.Task] = [], priority: Double = 1e6
+    ) -> Scheduler.Task {
+        let task = scheduler.add(after: dependencies, following: others, priority: priority)
         jobs[task] = job
         return task
     }
@@ -220,7 +231,8 @@ final class Execution: @unchecked Sendable {
         {
             dependencies.append(before)
         }
-        let task = add(.instance(node, instance), after: dependencies)
+        let before = (streamEdges.follows[node.id] ?? []).compactMap { nodeTasks[$0] }
+        let task = add(.instance(node, instance), after: dependencies, following: before)
         instanceTasks[instance] = task
         return task
     }
@@ -302,21 +314,24 @@ final class Execution: @unchecked Sendable {
             let last = try Journal.last(graph: graph.name, instance: instance, reader.db)
             reasons = RunReason.all(found, key: key, now: print, last: last)
         }
-        let needed = demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance)
+        let made = staged.removeValue(forKey: instance)
+        let needed = made == nil ? demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance) : []
         guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
         var item = Work(key: key, fingerprint: print)
+        item.staged = made
         item.reasons = reasons
         item.isForced = isForced
         item.inputs = Dictionary(uniqueKeysWithValues: feeds.map { ($0.port, $0.feeds.compactMap(\.artifact)) })
         item.feeds = feeds
         item.definition = definition
         let cost = node.description.cost
-        if cost.memory > options.memory {
+        if made == nil, cost.memory > options.memory {
             emitter.send(.warning(
                 "\(instance) wants \(cost.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
         }
         work[task] = item
         let priority = priority(of: instance, reader)
+        if made != nil { return scheduler.enqueue(task, .init(), priority: priority) }
         scheduler.enqueue(task, request(for: instance, node, isProgram: definition.codeDigest != nil), priority: priority)
     }
 

@@ -169,6 +169,8 @@ public final class CacheStore: Sendable {
         let path: String
         let type: PortType
         let digest: Digest
+        /// How many bytes it was, if it was handed on without being stored.
+        var streamedBytes: Int64?
     }
 
     /// Takes over what an action wrote: files first, then the row that names them.
@@ -183,6 +185,10 @@ public final class CacheStore: Sendable {
             let now = Date().timeIntervalSince1970
             for (port, file) in files {
                 let suffix = (file.path as NSString).pathExtension
+                if let bytes = file.streamedBytes {
+                    outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: bytes)
+                    continue
+                }
                 let target = path(of: file.digest, suffix: suffix)
                 let folder = (target as NSString).deletingLastPathComponent
                 if mkdir(folder, 0o755) == 0 { Self.syncFolder("\(root)/objects") }

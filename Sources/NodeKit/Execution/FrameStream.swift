@@ -33,7 +33,9 @@ public final class FrameStream: @unchecked Sendable {
     public let format: Format
     /// How many frames are kept for the slowest taker.
     private let capacity: Int
-    private let turns: WorkTurns
+    /// Given back while its owner waits.
+    private let makerShare: WorkTurns.Share
+    private let readerShares: [WorkTurns.Share]
     private let condition = NSCondition()
     private var frames: [[UInt8]] = []
     /// The number of `frames[0]`.
@@ -44,13 +46,15 @@ public final class FrameStream: @unchecked Sendable {
     private var isComplete = false
 
     /// - Parameters:
-    ///   - readers: How many nodes will take the frames.
-    ///   - turns: Given back while somebody waits.
-    public init(format: Format, readers: Int, turns: WorkTurns, capacity: Int = 3) {
+    ///   - maker: The threads of the node that makes the frames: given back while it waits.
+    ///   - readers: Those of each node that takes them.
+    ///   - capacity: How many frames the maker may be ahead of the slowest of them.
+    public init(format: Format, maker: WorkTurns.Share, readers: [WorkTurns.Share], capacity: Int = 3) {
         self.format = format
         self.capacity = max(capacity, 1)
-        self.turns = turns
-        positions = Array(repeating: 0, count: readers)
+        makerShare = maker
+        readerShares = readers
+        positions = Array(repeating: 0, count: readers.count)
     }
 
     /// Whether it ended before its last frame, or otherwise than announced: what was made of it is worth nothing.
@@ -66,7 +70,7 @@ public final class FrameStream: @unchecked Sendable {
         let frame = [UInt8](rgb)
         condition.lock()
         defer { condition.unlock() }
-        wait { frames.count >= capacity && !isBroken && positions.contains { $0 != nil } }
+        wait(makerShare) { frames.count >= capacity && !isBroken && positions.contains { $0 != nil } }
         guard !isBroken, first + frames.count < format.timeline.count else { throw BrokenStream() }
         frames.append(frame)
         dropTaken()
@@ -83,7 +87,7 @@ public final class FrameStream: @unchecked Sendable {
         positions[reader] = index
         dropTaken()
         condition.broadcast()
-        wait { index >= first + frames.count && !isBroken }
+        wait(readerShares[reader]) { index >= first + frames.count && !isBroken }
         return isBroken ? black() : frames[index - first]
     }
 
@@ -124,12 +128,12 @@ public final class FrameStream: @unchecked Sendable {
     }
 
     /// Waits, letting somebody else of the group work meanwhile.
-    private func wait(while blocked: () -> Bool) {
+    private func wait(_ share: WorkTurns.Share, while blocked: () -> Bool) {
         guard blocked() else { return }
-        turns.give()
+        share.give()
         while blocked() { condition.wait() }
         condition.unlock()
-        turns.take()
+        share.take()
         condition.lock()
     }
 }
@@ -143,18 +147,4 @@ extension FrameStream: Hashable {
 public struct BrokenStream: Error, Sendable, CustomStringConvertible {
     public init() {}
     public var description: String { "the frames came otherwise than announced" }
-}
-
-/// Lets as many of a group work at once as there are threads; whoever waits for another gives its turn away.
-public final class WorkTurns: Sendable {
-    private let free: DispatchSemaphore
-
-    /// - Parameter count: How many may work at once.
-    public init(_ count: Int) {
-        free = DispatchSemaphore(value: 0)
-        for _ in 0..<max(count, 1) { free.signal() }
-    }
-
-    public func take() { free.wait() }
-    public func give() { free.signal() }
 }
