@@ -7,7 +7,7 @@ public struct FaceCrop: Node {
     public static let version = 2
     public static let summary = "Cuts a steady square around the face out of every frame."
 
-    @Input("The footage.") var video: Video
+    @Input("The footage.", readsInOrder: true) var video: Video
     @Input("Where the face is.") var faces: FaceTrack
     @Parameter("Side of the crops, in pixels.", in: 16...2048) var size = 224
     @Parameter("Side of the square relative to the face's box.", in: 0.5...4) var margin = 1.3
@@ -37,7 +37,7 @@ public struct FaceCrop: Node {
         let squares = boxes.squares(
             boxes: scaled, confidence: faces.confidence, times: (0..<timeline.count).map(timeline.seconds))
         if squares == nil { context.log("no face in any frame: the crops are black") }
-        try $crops.write(width: size, height: size, timeBase: timeline.timeBase) { writer in
+        try $crops.write(width: size, height: size, expecting: timeline) { writer in
             for f in 0..<timeline.count {
                 try context.checkCancelled()
                 let crop = squares.map { squares in

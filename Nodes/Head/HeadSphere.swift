@@ -34,7 +34,7 @@ public struct HeadSphere: Node {
             driving: try drivingPose.map { try JointTrack($0) }, width: canvas.width, height: canvas.height,
             window: MeasuringWindow(frames: measure))
         let drawing = HeadSphereDrawing()
-        try $maps.write(width: canvas.width, height: canvas.height, timeBase: timeline.timeBase) { writer in
+        try $maps.write(width: canvas.width, height: canvas.height, expecting: timeline) { writer in
             for f in 0..<timeline.count {
                 try context.checkCancelled()
                 var pixels = [UInt8](repeating: 0, count: canvas.width * canvas.height * 3)

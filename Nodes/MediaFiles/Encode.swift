@@ -20,7 +20,7 @@ public struct VideoEncode: Node {
     public static let summary = "Encodes frames and sound to an MP4 film (or a PNG sequence) that keeps every time stamp."
     public static let cost = NodeCost(threads: .all)
 
-    @Input("The frames.") var video: Video
+    @Input("The frames.", readsInOrder: true) var video: Video
     @Input("The sound; cut where the frames end.") var audio: Audio?
     @Input("A file whose sound is taken over in stereo, instead of 'audio'.") var soundtrack: File?
     @Parameter("h264 plays everywhere, lossless keeps RGB, png makes a tar archive of pictures.") var codec = FilmCodec.h264
@@ -54,7 +54,7 @@ public struct MapsEncode: Node {
     public static let summary = "Encodes control images to an MP4 film or a PNG sequence."
     public static let cost = NodeCost(threads: .all)
 
-    @Input("The control images.") var maps: Maps
+    @Input("The control images.", readsInOrder: true) var maps: Maps
     @Parameter("h264 plays everywhere, lossless keeps RGB, png makes a tar archive of pictures.") var codec = FilmCodec.h264
     @Parameter("Constant rate factor of h264: lower is better and larger.", in: 0...51) var crf: Double = 18
     @Output("The film.") var file: File

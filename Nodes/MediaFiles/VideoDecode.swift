@@ -38,9 +38,7 @@ public struct VideoDecode: Node {
         options.threads = context.threads
         let reader = try VideoReader(path: file.path, options: options)
         let expected = expectedCount(reader)
-        try $video.write(
-            width: reader.size.width, height: reader.size.height, timeBase: NodeKit.Rational(reader.timeBase)
-        ) { frames in
+        func decode(into frames: FrameWriter) throws -> Int64 {
             var last: Int64 = 0
             while let frame = try reader.next() {
                 try context.checkCancelled()
@@ -49,6 +47,13 @@ public struct VideoDecode: Node {
                 context.progress(frames.count, of: expected.map { max($0, frames.count) })
             }
             return max(reader.endTicks ?? 0, last + 1)
+        }
+        let (width, height, timeBase) = (reader.size.width, reader.size.height, NodeKit.Rational(reader.timeBase))
+        if $video.mayStream, let times = try? VideoReader.times(path: file.path, options: options), let last = times.ticks.last {
+            let timeline = Timeline(timeBase: timeBase, timestamps: times.ticks, end: max(times.end ?? 0, last + 1))
+            try $video.write(width: width, height: height, expecting: timeline, decode)
+        } else {
+            try $video.write(width: width, height: height, timeBase: timeBase, decode)
         }
         reader.warnings.forEach(context.log)
     }

@@ -23,7 +23,7 @@ public struct PoseMaps: Node {
         let drawing = SkeletonDrawing(
             halfWidth: thickness, confidenceThreshold: Float(confidence), drawsHead: drawHead)
         let timeline = pose.timeline
-        try $maps.write(width: canvas.width, height: canvas.height, timeBase: timeline.timeBase) { writer in
+        try $maps.write(width: canvas.width, height: canvas.height, expecting: timeline) { writer in
             for f in 0..<timeline.count {
                 try context.checkCancelled()
                 let joints = SkeletonFrame(pose, f, fit: fit)

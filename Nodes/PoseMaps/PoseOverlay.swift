@@ -8,7 +8,7 @@ public struct PoseOverlay: Node {
     public static let version = 1
     public static let summary = "Draws skeleton, head sphere and face box over the footage, to look at them."
 
-    @Input("The footage.") var video: Video
+    @Input("The footage.", readsInOrder: true) var video: Video
     @Input("The skeleton; joints that were filled in get a white ring.") var pose: PoseTrack?
     @Input("The head: its sphere's outline and the way it looks.") var head: HeadTrack?
     @Input("The face: its box and landmarks.") var faces: FaceTrack?
@@ -24,7 +24,7 @@ public struct PoseOverlay: Node {
             guard let count, count != timeline.count else { continue }
             throw NodeError("'video' has \(timeline.count) frames and '\(name)' has \(count): wire both from the same clip")
         }
-        try $overlay.write(width: video.width, height: video.height, timeBase: timeline.timeBase) { writer in
+        try $overlay.write(width: video.width, height: video.height, expecting: timeline) { writer in
             for f in 0..<timeline.count {
                 try context.checkCancelled()
                 let canvas = try Canvas(width: video.width, height: video.height, rgb: video.frame(f))

@@ -11,7 +11,7 @@ public struct SkeletonNetwork: Node {
         "Finds body, hands, face and head of a generated actor by a key point network, without Python."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)
 
-    @Input("The frames to search.") var video: Video?
+    @Input("The frames to search.", readsInOrder: true) var video: Video?
     @Input("A picture to search, instead of frames.") var image: Image?
     @Input("The key point network.") var model: ModelFolder
     @Parameter("Radius of the actor's head in metres: sets the scale of the 3D positions.", in: 0.02...0.5)

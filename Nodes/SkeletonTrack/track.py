@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 
 os.environ.setdefault("GLOG_minloglevel", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -202,10 +203,31 @@ def main(request):
     say(message=f"{count} frames: body in {seen[0]}, left hand in {seen[1]}, right hand in {seen[2]}, face in {int((face_confidence > 0).sum())}")
 
 
+def text(error):
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
+def serve():
+    """Runs one request file; with --worker, those named on standard input."""
+    if sys.argv[1] != "--worker":
+        try:
+            return main(load(sys.argv[1]))
+        except Exception as error:
+            say(error=text(error))
+            raise
+    for line in sys.stdin:
+        try:
+            main(load(json.loads(line)["run"]))
+            say(done=True)
+        except Exception as error:
+            traceback.print_exc()
+            say(failed=text(error))
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 if __name__ == "__main__":
-    try:
-        with open(sys.argv[1], encoding="utf-8") as file:
-            main(json.load(file))
-    except Exception as error:
-        say(error=f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
-        raise
+    serve()

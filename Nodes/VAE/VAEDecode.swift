@@ -25,7 +25,7 @@ public struct VAEDecode: Node {
         let vae = try VideoAutoencoder(WeightStore(path: model.path))
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
-        try $video.write(width: width, height: height, timeBase: timeline.timeBase) { film in
+        try $video.write(width: width, height: height, expecting: timeline) { film in
             var decoder = vae.decoder()
             for (segment, latent) in latents.enumerated() {
                 for index in (segment == 0 ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {

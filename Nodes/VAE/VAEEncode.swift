@@ -9,7 +9,7 @@ public struct VAEEncode: Node {
     public static let summary = "Encodes a clip or a picture into standardised latents, chunk by chunk."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
 
-    @Input("The frames; their sides are multiples of the autoencoder's stride (8 or 16).") var video: Video?
+    @Input("The frames; their sides are multiples of the autoencoder's stride (8 or 16).", readsInOrder: true) var video: Video?
     @Input("A picture, instead of frames.") var image: Image?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
     @Output("The latent; where the clip is not 1 + 4k frames long, its last frame is held.") var latent: Latent

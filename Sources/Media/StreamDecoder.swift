@@ -8,6 +8,8 @@ final class StreamDecoder {
     let codec: UnsafeMutablePointer<AVCodecContext>
     private let packet: Packet
     private var isDraining = false
+    /// Time stamps and durations in order of presentation, when only those are asked for; the next one last.
+    private var stamps: [(time: Int64, duration: Int64)]?
     /// Packets or frames that the decoder refused or had to patch up.
     private(set) var damaged = 0
     /// What reading broke off with, if it was not the regular end of the file.
@@ -60,8 +62,33 @@ final class StreamDecoder {
 
     var timeBase: Rational { Rational(stream.pointee.time_base) }
 
+    /// Makes ``next(into:)`` give the frames' times without decoding them, as the packets tell them.
+    ///
+    /// - Throws: `MediaError` when a packet has no time stamp.
+    func readStampsOnly() throws {
+        var stamps: [(time: Int64, duration: Int64)] = []
+        while av_read_frame(file.context, packet.pointer) >= 0 {
+            defer { av_packet_unref(packet.pointer) }
+            let packet = packet.pointer.pointee
+            guard Int(packet.stream_index) == index, packet.flags & AV_PKT_FLAG_DISCARD == 0 else { continue }
+            guard packet.pts != cff_no_pts else {
+                throw MediaError(.unsupported, path: file.path, "its packets carry no time stamps")
+            }
+            stamps.append((packet.pts, packet.duration))
+        }
+        self.stamps = stamps.sorted { $0.time > $1.time }
+    }
+
     /// Decodes the next frame into `frame`; false at the end.
     func next(into frame: UnsafeMutablePointer<AVFrame>) throws -> Bool {
+        if stamps != nil {
+            guard let stamp = stamps?.popLast() else { return false }
+            frame.pointee.best_effort_timestamp = stamp.time
+            cff_set_frame_duration(frame, stamp.duration)
+            frame.pointee.width = stream.pointee.codecpar.pointee.width
+            frame.pointee.height = stream.pointee.codecpar.pointee.height
+            return true
+        }
         var refusals = 0
         while true {
             let status = avcodec_receive_frame(codec, frame)
@@ -108,7 +135,7 @@ final class StreamDecoder {
 
     /// Goes to the last key frame at or before `timestamp` (in the stream's time base); false if the file cannot.
     func seek(to timestamp: Int64) -> Bool {
-        guard av_seek_frame(file.context, Int32(index), timestamp, AVSEEK_FLAG_BACKWARD) >= 0 else { return false }
+        guard stamps == nil, av_seek_frame(file.context, Int32(index), timestamp, AVSEEK_FLAG_BACKWARD) >= 0 else { return false }
         avcodec_flush_buffers(codec)
         isDraining = false
         readError = nil

@@ -54,6 +54,8 @@ public final class VideoReader {
     /// What the file says of its picture.
     public let source: VideoInfo
 
+    /// False: only the times of frames are of interest.
+    private let decodes: Bool
     private let file: InputFile
     private let decoder: StreamDecoder
     private let converter: FrameConverter
@@ -83,9 +85,25 @@ public final class VideoReader {
     /// Opens a film and decodes its first frame.
     ///
     /// - Throws: `MediaError` if the file cannot be opened, has no picture that can be decoded, or the options make no sense.
-    public init(path: String, options: Options = Options()) throws {
+    public convenience init(path: String, options: Options = Options()) throws {
+        try self.init(path: path, options: options, decodes: true)
+    }
+
+    /// The times of the frames that a reader would give, in ticks of its `timeBase`, and their end: read off the packets, without
+    /// decoding. A damaged file may turn out to have others.
+    ///
+    /// - Throws: `MediaError` if the file cannot be opened or does not tell.
+    public static func times(path: String, options: Options = Options()) throws -> (ticks: [Int64], end: Int64?) {
+        let reader = try VideoReader(path: path, options: options, decodes: false)
+        var ticks: [Int64] = []
+        while let frame = try reader.next() { ticks.append(frame.ticks) }
+        return (ticks, reader.endTicks)
+    }
+
+    private init(path: String, options: Options, decodes: Bool) throws {
         try Self.check(options, path)
-        var (file, decoder) = try Self.open(path, options)
+        self.decodes = decodes
+        var (file, decoder) = try Self.open(path, options, decodes: decodes)
         let origin = file.origin
         let start = options.start ?? .zero
         self.path = path
@@ -103,7 +121,7 @@ public final class VideoReader {
         var first = isFar ? try Self.seekStart(file, decoder, frame, zero, fallback) : nil
         if first == nil, isFar {
             // Some files cannot seek, or not back: read a fresh one from its beginning.
-            (file, decoder) = try Self.open(path, options)
+            (file, decoder) = try Self.open(path, options, decodes: decodes)
         }
         if first == nil, try decoder.next(into: frame) { first = Self.stamp(frame, decoder, after: nil, fallback) }
         self.file = file
@@ -248,6 +266,7 @@ public final class VideoReader {
 
     /// The current frame as RGB; kept, since a higher frame rate shows it more than once.
     private func render() throws -> RasterImage {
+        guard decodes else { return RasterImage(width: 0, height: 0, pixels: []) }
         if let rendered, rendered.time == current.time { return rendered.image }
         let frame = current.frame.pointer
         let placement = Placement(
@@ -323,12 +342,14 @@ public final class VideoReader {
         return (Rational(pts) * decoder.timeBase, duration)
     }
 
-    private static func open(_ path: String, _ options: Options) throws -> (InputFile, StreamDecoder) {
+    private static func open(_ path: String, _ options: Options, decodes: Bool) throws -> (InputFile, StreamDecoder) {
         let file = try InputFile(path: path)
         guard let index = file.bestStream(AVMEDIA_TYPE_VIDEO) else {
             throw MediaError(.noStream, path: path, "the file has no video stream (format '\(file.formatName)')")
         }
-        return (file, try StreamDecoder(file: file, index: index, threads: options.threads))
+        let decoder = try StreamDecoder(file: file, index: index, threads: decodes ? options.threads : 1)
+        if !decodes { try decoder.readStampsOnly() }
+        return (file, decoder)
     }
 
     /// Decodes a frame at or before `zero` by seeking; nil if the file cannot.

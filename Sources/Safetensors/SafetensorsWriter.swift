@@ -30,6 +30,7 @@ public final class SafetensorsWriter {
     private static let bufferLimit = 64 << 10
 
     private let reserved: Int
+    private let keeps: Bool
     private let willCreate: (() throws -> Void)?
     /// Negative while everything is in `buffer`.
     private var descriptor: Int32 = -1
@@ -41,10 +42,11 @@ public final class SafetensorsWriter {
     /// - Parameters:
     ///   - path: Where the file goes; none must be there.
     ///   - headerCapacity: Bytes reserved for the header of a large file; it must hold metadata and the list of tensors.
+    ///   - keeps: False for a writer that shows all bytes to `observe` and leaves no file.
     ///   - willCreate: Called before the file is created, for instance to make its folder.
     ///   - observe: Sees every byte of the data section in order, so that a digest costs no second pass.
     public init(
-        path: String, metadata: [String: String] = [:], headerCapacity: Int = 4096,
+        path: String, metadata: [String: String] = [:], headerCapacity: Int = 4096, keeps: Bool = true,
         willCreate: (() throws -> Void)? = nil, observe: ((UnsafeRawBufferPointer) -> Void)? = nil
     ) throws {
         self.path = path
@@ -53,6 +55,12 @@ public final class SafetensorsWriter {
         self.observe = observe
         let metadataBytes = metadata.reduce(0) { $0 + $1.key.utf8.count + 2 * $1.value.utf8.count + 8 }
         self.reserved = (headerCapacity + metadataBytes + 7) / 8 * 8
+        self.keeps = keeps
+        guard !keeps else { return }
+        descriptor = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            throw SafetensorsError(.inputOutput, path: path, "cannot open /dev/null: \(String(cString: strerror(errno)))")
+        }
     }
 
     deinit {
@@ -123,7 +131,7 @@ public final class SafetensorsWriter {
             guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw failure("seek") }
             try Self.header(json, count: reserved).withUnsafeBytes { try writeAll($0) }
         }
-        if sync, fsync(descriptor) != 0 { throw failure("sync") }
+        if sync, keeps, fsync(descriptor) != 0 { throw failure("sync") }
         defer { descriptor = -1 }
         guard close(descriptor) == 0 else { throw failure("close") }
         return Finished(header: json, contents: nil)

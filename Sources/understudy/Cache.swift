@@ -6,7 +6,7 @@ import NodeKit
 
 struct Cache: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Verify.self, Path.self, Export.self, Import.self], defaultSubcommand: List.self)
+        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Limit.self, Pin.self, Verify.self, Path.self, Export.self, Import.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists cached artifacts, largest first.")
@@ -22,7 +22,9 @@ struct Cache: ParsableCommand {
                 table.add(object.digest.short, byteText(Int(object.bytes)), durationText(object.seconds), object.type ?? "", object.nodes.joined(separator: ", "))
             }
             print(table.text)
-            print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)")
+            let limit: Int64?
+            do { limit = try store.settings().maxBytes } catch let error as StoreError { throw Failure.usage("error: \(error)") }
+            print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)\(limit.map { ", kept to \(byteText(Int($0))) after a run" } ?? "")")
         }
     }
 
@@ -35,6 +37,35 @@ struct Cache: ParsableCommand {
         func run() throws {
             let result = try store.open().gc(maxBytes: Int64(maxSize.bytes))
             print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left\(result.protected > 0 ? ", \(result.protected) artifacts are in use or pinned" : "")")
+        }
+    }
+
+    struct Limit: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Sets how large the cache may be after a run ('max-size' in its config.yaml).")
+        @Argument(help: ArgumentHelp("The size, for instance 20G, or none.", valueName: "size")) var size: String
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let bytes = ByteSize(argument: size)?.bytes
+            guard bytes != nil || size == "none" else { throw Failure.usage("error: '\(size)' is no size; write 20G, or none") }
+            let store = try self.store.make()
+            try store.set(StoreSettings(maxBytes: bytes.map(Int64.init)))
+            print(bytes.map { "the cache in \(store.root) is kept to \(byteText($0)) after each run" } ?? "the cache in \(store.root) may grow")
+        }
+    }
+
+    struct Pin: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Keeps all that a run made, whatever the cache's size.")
+        @Argument(help: ArgumentHelp("The run's number.", valueName: "run")) var number: Int64
+        @Flag(help: "Lets it go again.") var undo = false
+        @OptionGroup var store: StoreOptions
+
+        func run() throws {
+            let store = try self.store.open()
+            guard try Journal(store: store).run(number) != nil else { throw Failure.usage("error: there is no run \(number) in \(store.root)") }
+            let count = try store.setPinned(!undo, run: number)
+            print(undo ? "run \(number): \(count) results may go again" : "run \(number): \(count) results are kept")
         }
     }
 

@@ -7,6 +7,8 @@ struct PlanPrinter {
     func print(_ plan: Engine.Plan) {
         let terminal = Terminal.output
         var table = TextTable()
+        let expected = Dictionary(
+            (plan.forecast?.entries ?? []).compactMap { entry in entry.seconds.map { (entry.instance, $0 * Double(entry.count)) } }) { $1 }
         for entry in plan.entries where only == nil || entry.instance.node == only {
             let status =
                 switch entry.status {
@@ -20,14 +22,27 @@ struct PlanPrinter {
             if entry.sourceChanged {
                 reason += (reason.isEmpty ? "" : "; ") + "warning: the code of this node changed since, its version did not"
             }
-            table.add(entry.instance.description, status, entry.seconds.map { "last \(durationText($0))" } ?? "", reason)
+            table.add(entry.instance.description, status, time(entry, expected[entry.instance]), reason)
         }
         Swift.print(table.text)
         guard only == nil else { return }
-        let known = plan.entries.filter { [.willRun, .depends].contains($0.status) }.compactMap(\.seconds).reduce(0, +)
         var line = "\(plan.count(.cached)) cached, \(plan.count(.willRun)) will run, \(plan.count(.depends)) depend on what others make"
         if plan.count(.unneeded) > 0 { line += ", \(plan.count(.unneeded)) no longer cached and not needed" }
-        if known > 0 { line += "; about \(durationText(known)) by past timings" }
+        if let forecast = plan.forecast, forecast.seconds > 0 {
+            line += "; about \(durationText(forecast.seconds)) by past timings"
+            if forecast.unknown > 0 { line += ", and what \(forecast.unknown) take that never ran" }
+        }
         Swift.print(line)
+    }
+
+    /// What it took last, or, where that says little of this time, what it is expected to take.
+    private func time(_ entry: Engine.Plan.Entry, _ expected: Double?) -> String {
+        switch (entry.seconds, expected) {
+        case (let last?, let expected?) where max(last, expected) > 2 * min(last, expected) && max(last, expected) > 0.5:
+            "about \(durationText(expected))"
+        case (let last?, _): "last \(durationText(last))"
+        case (nil, let expected?): "about \(durationText(expected))"
+        case (nil, nil): ""
+        }
     }
 }

@@ -91,6 +91,7 @@ struct Plan: ParsableCommand {
 extension ExecutionOptions {
     func runOptions(for graph: Graph) throws -> RunOptions {
         var options = RunOptions(threads: threads, memory: memory?.bytes)
+        if let streamAbove { options.streamsAbove = streamAbove.bytes }
         do {
             options.targets = try to.map { try RunTarget($0, in: graph) }
             options.from = try from.map { try RunTarget($0, in: graph).node }

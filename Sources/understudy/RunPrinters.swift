@@ -47,7 +47,9 @@ final class ProgressPrinter: RunPrinter {
         /// Lines of bars on the screen at the moment.
         var drawn = 0
         var lastDraw = ContinuousClock.now
-        var width = 0
+        /// When it will be over by past timings, but for instances that never ran.
+        var end: ContinuousClock.Instant?
+        var unknown = 0
     }
 
     private let state = Mutex(State())
@@ -90,8 +92,17 @@ final class ProgressPrinter: RunPrinter {
                 write(&state, "\(terminal.red("error:")) \(failure)")
             case .skipped(let instance, let because):
                 if let because { write(&state, "\(terminal.yellow("skipped")) \(instance): it needs \(because)") }
+            case .timeLeft(let seconds, let unknown):
+                if state.end == nil, !terminal.isInteractive, seconds >= 5 {
+                    write(&state, "about \(durationText(seconds)) by past timings" + (unknown > 0 ? ", and what \(unknown) take that never ran" : ""))
+                }
+                state.end = .now + .seconds(seconds)
+                state.unknown = unknown
+                draw(&state, force: false)
             case .warning(let text):
                 write(&state, "\(terminal.yellow("warning:")) \(text)")
+            case .collected(let report):
+                write(&state, "the cache is kept to its size: \(report.removed) results removed, \(byteText(Int(report.keptBytes))) are left")
             case .runFinished(let summary):
                 state.running = []
                 write(&state, text(summary))
@@ -141,6 +152,11 @@ final class ProgressPrinter: RunPrinter {
         erase(&state)
         for (instance, running) in state.running {
             print(bar(instance, running, now))
+            state.drawn += 1
+        }
+        if let end = state.end, !state.running.isEmpty, end > now {
+            let seconds = Double((end - now).components.seconds)
+            print(terminal.dim("\(state.finished)/\(state.total), \(state.unknown > 0 ? "more than" : "about") \(durationText(max(seconds, 1))) left"))
             state.drawn += 1
         }
         fflush(nil)

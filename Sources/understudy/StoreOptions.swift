@@ -43,6 +43,9 @@ struct ExecutionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Memory that all nodes may use together, for instance 8G; three quarters of the machine's if missing.", valueName: "size"))
     var memory: ByteSize?
 
+    @Option(help: ArgumentHelp("Films and maps larger than this, uncompressed, are handed on frame by frame instead of being cached, where all nodes that take them work frame by frame; 4Gi if missing.", valueName: "size"))
+    var streamAbove: ByteSize?
+
     func validate() throws {
         if let threads, threads < 1 { throw ValidationError("--threads takes a number from 1, not \(threads)") }
     }

@@ -10,9 +10,12 @@ final class Workshop: Sendable {
     let catalogue: [NodeType: NodeDefinition]
 
     private let isBorrowed: Bool
+    /// Who owns a borrowed folder, kept so that it stays.
+    private let owner: Workshop?
 
     /// - Parameter borrowed: A folder that another process owns and removes.
-    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil) throws {
+    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil, owner: Workshop? = nil) throws {
+        self.owner = owner
         isBorrowed = borrowed != nil
         folder = borrowed ?? FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
         self.catalogue = catalogue

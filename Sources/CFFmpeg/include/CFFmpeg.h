@@ -37,6 +37,15 @@ static inline int64_t cff_frame_duration(const AVFrame *frame) {
 #endif
 }
 
+/// Sets what cff_frame_duration gives.
+static inline void cff_set_frame_duration(AVFrame *frame, int64_t duration) {
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+    frame->duration = duration;
+#else
+    frame->pkt_duration = duration;
+#endif
+}
+
 /// The display matrix (9 × 16.16 fixed point) of a stream, or NULL.
 static inline const int32_t *cff_stream_display_matrix(const AVStream *stream) {
 #if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(60, 31, 102)

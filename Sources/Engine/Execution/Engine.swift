@@ -26,7 +26,10 @@ public final class UnderstudyEngine: Sendable {
         let (result, notes) = try store.snapshot { db in
             let reader = StoreReader(db: db, store: store)
             var planner = Planner(state: state, reader: reader)
-            return (try planner.plan(), reader.notes)
+            var plan = try planner.plan()
+            // Without a history that can be read there is a plan all the same.
+            plan.forecast = try? RunForecast(plan, state, reader)
+            return (plan, reader.notes)
         }
         // What is damaged is left for the run to drop, so that asking twice gives the same answer.
         var kept = notes

@@ -23,12 +23,15 @@ extension Execution {
         let target: (node: GraphNode, instance: InstanceID)? =
             if case .instance(let node, let instance) = job { (node, instance) } else { nil }
         let name = target.map { "\($0.instance)" } ?? "cut-\(task)"
-        let folder = "\(temporaryFolder)/\(name)"
+        // A folder for each attempt: what an earlier one made may still be in use.
+        let folder = "\(temporaryFolder)/\(task)-\(name)"
         let files = state.inputStates
+        if let target { started[target.instance] = Date() }
+        let group = StreamGroup(task: task, threads: threads)
         workers.async {
             let outcome: Outcome
             do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files)
+                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files, group)
             } catch {
                 outcome = .failed(error)
                 try? FileManager.default.removeItem(atPath: folder)
@@ -66,7 +69,7 @@ extension Execution {
 
     private func perform(
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
-        inputStates: [String: [String: FileState]]
+        inputStates: [String: [String: FileState]], _ group: StreamGroup
     ) throws -> Outcome {
         guard try store.locks.tryLock(item.key) else { return .elsewhere }
         // From here on the key is ours until what it stands for is on disk.
@@ -78,11 +81,18 @@ extension Execution {
             return (nil, try item.inputs.mapValues { list in try list.map { try store.opened($0, reader.db) } })
         }
         if let found { return .cached(found) }
+        if let staged = item.staged, let target {
+            let made = try staged.get()
+            try checkInputsUnchanged(target.node, inputStates)
+            let commit = try commit(item, target.node, made)
+            isMade = true
+            return .done(commit)
+        }
         let begin = DispatchTime.now()
         func seconds() -> Double { Double(DispatchTime.now().uptimeNanoseconds - begin.uptimeNanoseconds) * 1e-9 }
-        let sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
 
         if let cut = item.cut {
+            let sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
             try cut(sink, inputs)
             let commit = try Commit(
                 key: item.key, node: "cut", version: 1, seconds: seconds(), written: sink.results,
@@ -113,21 +123,35 @@ extension Execution {
             isCancelled: { cancellation.isCancelled })
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
-            cancellation: cancellation, log: log, checkpoint: checkpoints.path,
-            isProgram: { MemoryMeter.shared.follow($0, for: span) })
-        let result = Result {
-            try NodeRun.$current.withValue(run) {
-                try definition.run(
-                    NodeInvocation(inputs: values, parameters: target.node.parameters, outputs: sink, context: context))
+            cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers,
+            isProgram: { MemoryMeter.shared.follow($0, isFresh: $1, for: span) })
+        func attempt(_ sink: OutputSink) -> Result<Void, any Error> {
+            Result {
+                try NodeRun.$current.withValue(run) {
+                    try definition.run(
+                        NodeInvocation(inputs: values, parameters: target.node.parameters, outputs: sink, context: context))
+                }
             }
         }
+        let share = group.turns.share(threads)
+        share.take()
+        var sink = OutputSink(
+            folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
+        var result = attempt(sink)
+        let took = seconds()
         let memory = MemoryMeter.shared.end(span)
+        do {
+            try settle(group, share, result)
+        } catch is BrokenStream {
+            context.log("its frames came otherwise than expected; they are stored")
+            try? FileManager.default.removeItem(atPath: folder)
+            sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
+            result = attempt(sink)
+        }
         try result.get()
         try checkOutputs(sink.results, of: definition.description)
         try checkInputsUnchanged(target.node, inputStates)
-        let commit = try Commit(
-            key: item.key, node: target.node.type.name, version: target.node.version, seconds: seconds(), memory: memory,
-            source: item.fingerprint?.source, written: sink.results, inlineLimit: store.inlineLimit)
+        let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
         checkpoints.remove()
         // Outputs stay until the run is over, under this name too.
         if access("\(folder)/scratch", F_OK) == 0 { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
@@ -135,7 +159,13 @@ extension Execution {
         return .done(commit)
     }
 
-    private func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
+    private func commit(_ item: Work, _ node: GraphNode, _ made: Staged) throws -> Commit {
+        try Commit(
+            key: item.key, node: node.type.name, version: node.version, seconds: made.seconds, memory: made.memory,
+            source: item.fingerprint?.source, written: made.outputs, inlineLimit: store.inlineLimit)
+    }
+
+    func checkOutputs(_ written: [String: OutputSink.Written], of description: NodeDescription) throws {
         for (name, file) in written {
             let owner = String(name.prefix { $0 != "[" })
             guard let port = description.output(owner) else {
@@ -182,6 +212,11 @@ extension Execution {
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
+            if streamed.contains(instance), commit != nil {
+                // Known, but not there: whoever else needs the frames has them made again.
+                state.absent.insert(.instance(instance))
+                demands[.instance(instance)] = nil
+            }
             noteFinished(instance, item, record, cached: commit == nil)
         }
     }
@@ -224,7 +259,11 @@ extension Execution {
     /// Writes down that an instance's outputs are known.
     func noteFinished(_ instance: InstanceID, _ item: Work, _ record: ActionRecord, cached isCached: Bool) {
         if isCached { cached.append(instance) } else { ran.append(instance) }
-        if !isCached { nodeSeconds += record.seconds }
+        if !isCached {
+            nodeSeconds += record.seconds
+            // What runs beside others takes another time than alone.
+            if item.staged == nil, !streamed.contains(instance) { learn(instance, item, record) }
+        }
         emitter.send(
             .finished(
                 instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,

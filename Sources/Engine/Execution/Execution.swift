@@ -25,6 +25,8 @@ final class Execution: @unchecked Sendable {
     let emitter: EventEmitter
     let queue = DispatchQueue(label: "understudy.engine", qos: .userInitiated)
     let workers = DispatchQueue(label: "understudy.nodes", qos: .userInitiated, attributes: .concurrent)
+    /// Programs of external nodes that stay for the next instance.
+    let externalWorkers = ExternalWorkers()
     let lease: Lease
     let start = Date()
     let state: GraphState
@@ -40,12 +42,28 @@ final class Execution: @unchecked Sendable {
     /// Tasks that make again what has left the store.
     var demands: [GraphState.Source: Scheduler.Task] = [:]
     var absent: [InstanceID: Absent] = [:]
-    private var priorities: [String: Double] = [:]
+    /// What is known of the rest of the run; nil until something has to run.
+    var forecaster: Forecaster?
+    var models: [NodeType: CostModel]?
+    var ranks: [String: Double] = [:]
+    var forecastAt: DispatchTime?
+    var started: [InstanceID: Date] = [:]
+    /// What instances took, by node type.
+    var samples: [String: [CostSample]] = [:]
     private var total = 0
     /// Started or resolving work of a task, once its key is known.
     var work: [Scheduler.Task: Work] = [:]
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
+
+    /// Who may hand on frames while making them.
+    private(set) lazy var streamEdges = StreamEdges(state)
+    /// What was made out of streams, until its key is known.
+    var staged: [InstanceID: Result<Staged, any Error>] = [:]
+    /// Instances whose frames were handed on and are not in the store.
+    var streamed: Set<InstanceID> = []
+    /// Whether a stream did not hold what it promised: from then on everything is stored.
+    let streamsAreOff = Locked(false)
 
     var ran: [InstanceID] = []
     var cached: [InstanceID] = []
@@ -82,7 +100,10 @@ final class Execution: @unchecked Sendable {
     // MARK: - Life
 
     func run() throws -> RunSummary {
-        defer { try? FileManager.default.removeItem(atPath: temporaryFolder) }
+        defer {
+            externalWorkers.end()
+            try? FileManager.default.removeItem(atPath: temporaryFolder)
+        }
         try store.read { try state.openInputs($0) }
         runID = try engine.journal.begin(graph: graph.name, path: graph.file.name, lease: lease.name)
         emitter.send(.runStarted(run: runID, graph: graph.name))
@@ -94,7 +115,21 @@ final class Execution: @unchecked Sendable {
         over.wait()
         cancellation.removeHandler(token)
         defer { emitter.flush() }
-        return try queue.sync { try conclude() }
+        let summary = try queue.sync { try conclude() }
+        if !summary.ran.isEmpty { tidy() }
+        emitter.send(.runFinished(summary))
+        return summary
+    }
+
+    /// Lets the cache shrink to its size, now that this run needs nothing of it.
+    private func tidy() {
+        lease.end()
+        do {
+            guard let report = try store.collectAutomatically(), report.removed > 0 else { return }
+            emitter.send(.collected(report))
+        } catch {
+            emitter.send(.warning("\(error)"))
+        }
     }
 
     private func stop() {
@@ -107,13 +142,14 @@ final class Execution: @unchecked Sendable {
     private func conclude() throws -> RunSummary {
         let status: RunStatus = wasCancelled ? .cancelled : failures.isEmpty && storeFailure == nil ? .done : .failed
         concludeAbsent()
+        // Without it the next forecast is worse, and nothing else.
+        try? CostHistory(store: store).add(samples.flatMap { type, samples in samples.map { (type, $0) } })
         try engine.journal.write(unwritten, run: runID, end: status)
         if let storeFailure { throw storeFailure }
         let outputs = status == .done ? try export() : [:]
         let summary = RunSummary(
             run: runID, graph: graph.name, status: status, ran: ran, cached: cached, failures: failures,
             skipped: skipped, outputs: outputs, seconds: Date().timeIntervalSince(start), nodeSeconds: nodeSeconds)
-        emitter.send(.runFinished(summary))
         return summary
     }
 
@@ -124,6 +160,7 @@ final class Execution: @unchecked Sendable {
             while case let actions = scheduler.nextActions(), !actions.isEmpty {
                 try carryOut(actions)
             }
+            if isForecastDue { try store.read(updateForecast) }
             if unwritten.count >= 512 {
                 try engine.journal.write(unwritten, run: runID)
                 unwritten = []
@@ -159,18 +196,8 @@ final class Execution: @unchecked Sendable {
 
     // MARK: - Tasks
 
-    /// Longest chain of nodes behind each node, so that the critical path is served first.
-    private func rank() {
-        for node in state.wanted.reversed() {
-            let weight = node.description.cost.threads == .all ? 10.0 : 1.0
-            let behind = graph.consumers(of: node.id).compactMap { priorities[$0.id] }.max() ?? 0
-            priorities[node.id] = behind + weight
-        }
-    }
-
     private func addTasks() {
-        rank()
-        for node in state.wanted {
+        for node in streamEdges.ordered(state.wanted) {
             if let each = node.each {
                 let source = each.over == .segments ? nodeTasks[each.node] : gateTasks[each.node] ?? nodeTasks[each.node]
                 let gate = add(.gate(node), after: [source].compactMap { $0 })
@@ -184,8 +211,10 @@ final class Execution: @unchecked Sendable {
         emitter.send(.total(instances: total))
     }
 
-    func add(_ job: Job, after dependencies: [Scheduler.Task], priority: Double = 1e6) -> Scheduler.Task {
-        let task = scheduler.add(after: dependencies, priority: priority)
+    func add(
+        _ job: Job, after dependencies: [Scheduler.Task], following others: [Scheduler.Task] = [], priority: Double = 1e6
+    ) -> Scheduler.Task {
+        let task = scheduler.add(after: dependencies, following: others, priority: priority)
         jobs[task] = job
         return task
     }
@@ -215,8 +244,8 @@ final class Execution: @unchecked Sendable {
         {
             dependencies.append(before)
         }
-        let priority = (priorities[node.id] ?? 0) - Double(instance.index ?? 0) * 1e-6
-        let task = add(.instance(node, instance), after: dependencies, priority: priority)
+        let before = (streamEdges.follows[node.id] ?? []).compactMap { nodeTasks[$0] }
+        let task = add(.instance(node, instance), after: dependencies, following: before)
         instanceTasks[instance] = task
         return task
     }
@@ -298,21 +327,25 @@ final class Execution: @unchecked Sendable {
             let last = try Journal.last(graph: graph.name, instance: instance, reader.db)
             reasons = RunReason.all(found, key: key, now: print, last: last)
         }
-        let needed = demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance)
+        let made = staged.removeValue(forKey: instance)
+        let needed = made == nil ? demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance) : []
         guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
         var item = Work(key: key, fingerprint: print)
+        item.staged = made
         item.reasons = reasons
         item.isForced = isForced
         item.inputs = Dictionary(uniqueKeysWithValues: feeds.map { ($0.port, $0.feeds.compactMap(\.artifact)) })
         item.feeds = feeds
         item.definition = definition
         let cost = node.description.cost
-        if cost.memory > options.memory {
+        if made == nil, cost.memory > options.memory {
             emitter.send(.warning(
                 "\(instance) wants \(cost.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
         }
         work[task] = item
-        scheduler.enqueue(task, .init(threads: cost.threads == .all ? nil : 1, memory: cost.memory))
+        let priority = priority(of: instance, reader)
+        if made != nil { return scheduler.enqueue(task, .init(), priority: priority) }
+        scheduler.enqueue(task, request(for: instance, node, isProgram: definition.codeDigest != nil), priority: priority)
     }
 
     private func resolve(

@@ -36,6 +36,8 @@ final class MemoryMeter: Sendable {
             /// The program of an external node.
             var program: pid_t?
             let begin = DispatchTime.now()
+            /// Whether the program does nothing before or after.
+            var isFresh = true
         }
 
         var running: [Int: Running] = [:]
@@ -71,8 +73,11 @@ final class MemoryMeter: Sendable {
     }
 
     /// The node's work is done by a program: from here on its memory counts, not this process's.
-    func follow(_ program: pid_t, for span: Span) {
+    ///
+    /// - Parameter isFresh: Whether the program was started for this node alone.
+    func follow(_ program: pid_t, isFresh: Bool, for span: Span) {
         state.withLock { state in
+            state.running[span.id]?.isFresh = isFresh
             state.running[span.id]?.program = program
             state.running[span.id]?.peak = 0
             state.running[span.id]?.isAlone = true
@@ -108,7 +113,7 @@ final class MemoryMeter: Sendable {
         state.withLock { state in
             let own = Self.resident()
             for (id, running) in state.running {
-                let now = running.program.map(Self.tree) ?? own
+                let now = running.program.map { Self.tree($0, running.isFresh) } ?? own
                 state.running[id]?.peak = max(running.peak, now)
             }
         }
@@ -142,8 +147,8 @@ final class MemoryMeter: Sendable {
         return (value("VmRSS"), value("VmHWM"))
     }
 
-    /// What a program and all that it started hold now; at least what the program itself once held.
-    private static func tree(_ root: pid_t) -> Int {
+    /// What a program and all that it started hold now; of one that runs for this node only, at least what it once held.
+    private static func tree(_ root: pid_t, _ isFresh: Bool) -> Int {
         var total = 0
         var queue = [root]
         while let pid = queue.popLast() {
@@ -152,7 +157,7 @@ final class MemoryMeter: Sendable {
                 queue += (read("/proc/\(pid)/task/\(thread)/children") ?? "").split(separator: " ").compactMap { pid_t($0) }
             }
         }
-        return max(total, status("\(root)").highWater)
+        return isFresh ? max(total, status("\(root)").highWater) : total
     }
 
     /// A small file of `/proc`, whose size is not known beforehand.

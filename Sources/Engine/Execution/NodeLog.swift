@@ -73,8 +73,9 @@ struct NodeRun: Sendable {
     let cancellation: Cancellation
     let log: NodeLog
     let checkpoint: String
+    let workers: ExternalWorkers
     /// To be told which process does the work.
-    let isProgram: @Sendable (pid_t) -> Void
+    let isProgram: @Sendable (_ program: pid_t, _ isFresh: Bool) -> Void
 
     @TaskLocal static var current: NodeRun?
 }

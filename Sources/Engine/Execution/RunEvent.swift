@@ -15,7 +15,11 @@ public enum RunEvent: Sendable, Codable {
     case failed(InstanceFailure)
     /// It did not run because another one failed (`because`) or the run was stopped.
     case skipped(InstanceID, because: InstanceID?)
+    /// What is left by past timings, now and then; `unknown`: how many instances never ran and are not in it.
+    case timeLeft(seconds: Double, unknown: Int)
     case warning(String)
+    /// The cache was larger than its settings allow after the run.
+    case collected(CollectionReport)
     case runFinished(RunSummary)
 }
 

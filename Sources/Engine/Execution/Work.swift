@@ -12,6 +12,8 @@ struct Work: Sendable {
     var inputs: [String: [Artifact]] = [:]
     var feeds: [(port: String, feeds: [GraphState.Feed])] = []
     var definition: NodeDefinition?
+    /// What it made already, out of a stream; then its files only have to be taken over.
+    var staged: Result<Execution.Staged, any Error>?
     /// Writes a cut; nil for instances.
     var cut: (@Sendable (OutputSink, [String: [Artifact]]) throws -> Void)?
 

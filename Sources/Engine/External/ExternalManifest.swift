@@ -22,7 +22,9 @@ public struct ExternalManifest: Sendable {
     public let python: Python?
     /// Files and folders outside ``folder`` that the program consists of too, relative to it: what nodes share.
     public let sources: [String]
-    /// In seconds; nil: none.
+    /// Whether the program stays between instances.
+    public let isWorker: Bool
+    /// Of one instance, in seconds; nil: none.
     public let timeout: Double?
     /// Seconds between being asked to end and being made to.
     public let grace: Double
@@ -72,7 +74,7 @@ public struct ExternalManifest: Sendable {
         try reader.checkKeys(
             top,
             [
-                "type", "version", "summary", "inputs", "outputs", "parameters", "command", "sources", "python", "cost", "timeout",
+                "type", "version", "summary", "inputs", "outputs", "parameters", "command", "sources", "python", "cost", "worker", "timeout",
                 "grace",
             ])
         folder = (URL(fileURLWithPath: path).standardizedFileURL.path as NSString).deletingLastPathComponent
@@ -96,6 +98,7 @@ public struct ExternalManifest: Sendable {
                 throw reader.error(node, "there is no '\(source)' beside the manifest; paths are relative to its folder")
             }
         }
+        isWorker = try reader.boolean(top["worker"], "worker")
         timeout = try reader.seconds(top, "timeout")
         grace = try reader.seconds(top, "grace") ?? 2
     }

@@ -82,27 +82,48 @@ public struct ExternalNode: Sendable {
         variables["PYTHONHASHSEED"] = "0"
         variables["PYTHONUNBUFFERED"] = "1"
         let said = Locked((error: String?.none, tail: [String]()))
-        let ending = try ExternalProgram.run(
-            command() + [URL(fileURLWithPath: request).standardizedFileURL.path], folder: manifest.folder,
-            environment: variables, cancellation: cancellation, timeout: manifest.timeout,
-            grace: manifest.grace, started: { run?.isProgram($0) },
-            output: { line in
-                switch ExternalMessage(line) {
-                case .progress(let done, let total, let unit): context.progress(done, of: total, unit)
-                case .error(let text): said.withLock { $0.error = text }
-                case .message(let text): context.log(text)
-                case nil: run?.log.write(line)
-                }
-            },
-            errors: { line in
-                run?.log.write(line)
-                said.withLock { said in
-                    said.tail.append(line)
-                    if said.tail.count > 15 { said.tail.removeFirst() }
-                }
-            })
+        let output: @Sendable (String) -> Void = { line in
+            switch ExternalMessage(line) {
+            case .progress(let done, let total, let unit): context.progress(done, of: total, unit)
+            case .error(let text), .failed(let text): said.withLock { $0.error = text }
+            case .message(let text): context.log(text)
+            case .done: break
+            case nil: run?.log.write(line)
+            }
+        }
+        let errors: @Sendable (String) -> Void = { line in
+            run?.log.write(line)
+            said.withLock { said in
+                said.tail.append(line)
+                if said.tail.count > 15 { said.tail.removeFirst() }
+            }
+        }
+        let words = try command()
+        let file = URL(fileURLWithPath: request).standardizedFileURL.path
+        let answer: ExternalWorker.Answer
+        if manifest.isWorker {
+            let kind = "\(codeDigest.hex) \(context.threads)"
+            answer = try (run?.workers ?? ExternalWorkers()).run(
+                kind: kind,
+                start: { try ExternalWorker(words + ["--worker"], folder: manifest.folder, environment: variables) },
+                body: { worker in
+                    run?.isProgram(worker.process.pid, false)
+                    return try worker.run(
+                        request: file, cancellation: cancellation, timeout: manifest.timeout, grace: manifest.grace,
+                        output: output, errors: errors)
+                })
+        } else {
+            let ending = try ExternalProgram.run(
+                words + [file], folder: manifest.folder, environment: variables, cancellation: cancellation,
+                timeout: manifest.timeout, grace: manifest.grace, started: { run?.isProgram($0, true) }, output: output, errors: errors)
+            answer = ending == .exit(0) ? .done : .ended(ending)
+        }
         let (message, tail) = said.withLock { ($0.error, $0.tail) }
-        guard ending == .exit(0) else { throw failure(ending, message, tail) }
+        switch answer {
+        case .done: break
+        case .failed(let text): throw NodeError(text)
+        case .ended(let ending): throw failure(ending, message, tail)
+        }
         for port in description.outputs { try take(port, outputs[port.name] ?? "", into: invocation.outputs) }
     }
 
@@ -165,6 +186,9 @@ enum ExternalMessage: Equatable {
     case progress(done: Int, total: Int?, unit: String)
     case message(String)
     case error(String)
+    /// A worker's answers to a request.
+    case done
+    case failed(String)
 
     private struct Line: Decodable {
         struct Progress: Decodable {
@@ -175,6 +199,8 @@ enum ExternalMessage: Equatable {
         var progress: Progress?
         var message: String?
         var error: String?
+        var done: Bool?
+        var failed: String?
     }
 
     /// Nil when the line is no message: then it is a line of the log.
@@ -187,6 +213,10 @@ enum ExternalMessage: Equatable {
             self = .progress(done: done, total: progress.total.flatMap { Int(exactly: $0.rounded()) }, unit: progress.unit ?? "")
         } else if let error = line.error {
             self = .error(error)
+        } else if let failed = line.failed {
+            self = .failed(failed)
+        } else if line.done == true {
+            self = .done
         } else if let message = line.message {
             self = .message(message)
         } else {

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import NodeKit
 
 /// Runs a program to its end, handing on what it says.
 enum ExternalProgram {
@@ -9,7 +10,8 @@ enum ExternalProgram {
     ///   - timeout: In seconds.
     ///   - grace: Seconds between being asked to end and being made to.
     /// - Returns: How it ended; by a signal when it was cancelled or too slow.
-    /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled.
+    /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled, ``NodeError`` when it took
+    ///   longer than `timeout`.
     static func run(
         _ command: [String], folder: String, environment: [String: String], cancellation: Cancellation, timeout: Double?,
         grace: Double = 2, started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void,
@@ -39,7 +41,12 @@ enum ExternalProgram {
         // A program that left its group may keep a pipe open for ever: what it says then is not waited for.
         _ = readers.wait(timeout: .now() + 5)
         if cancellation.isCancelled { throw CancellationError() }
-        if tooSlow.withLock({ $0 }), let timeout { throw StoreError("it took longer than its timeout of \(timeout) s and was ended") }
+        if tooSlow.withLock({ $0 }), let timeout { throw Self.tooSlow(timeout) }
         return ending
+    }
+
+    static func tooSlow(_ timeout: Double) -> NodeError {
+        NodeError(
+            "it took longer than its timeout of \(ParameterLiteral.number(timeout).canonical) s and was ended; raise 'timeout' in its node.yaml, or give it less to do")
     }
 }

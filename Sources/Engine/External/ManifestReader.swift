@@ -188,7 +188,7 @@ struct ManifestReader {
     func cost(_ node: YAMLNode?) throws -> NodeCost {
         guard let node, !node.isNull else { return NodeCost() }
         let cost = try mapping(node, "'cost'")
-        try checkKeys(cost, ["threads", "memory"])
+        try checkKeys(cost, ["threads", "memory", "limit"])
         var result = NodeCost()
         switch cost["threads"]?.scalar?.text {
         case "all": result.threads = .all
@@ -200,6 +200,12 @@ struct ManifestReader {
                 throw error(memory, "'memory' is written like 2 GiB or 512 MiB")
             }
             result.memory = bytes
+        }
+        if let limit = cost["limit"] {
+            guard case .int(let count)? = limit.scalar?.value, count > 0 else {
+                throw error(limit, "'limit' is how many may run at once, from 1")
+            }
+            result.limit = Int(count)
         }
         return result
     }

@@ -6,6 +6,8 @@ final class ProcessGroup: Sendable {
     /// The reading ends of its standard output and standard error.
     let output: FileHandle
     let errors: FileHandle
+    /// The writing end of its standard input; nil: it has none, or it was closed.
+    private let input: Locked<Int32?>
     private let hasEnded = Locked(false)
 
     /// Starts a program.
@@ -14,18 +16,26 @@ final class ProcessGroup: Sendable {
     ///   - command: The program (a path, or a name to look up in `PATH`) and its arguments.
     ///   - folder: Its working directory.
     ///   - environment: Its whole environment.
+    ///   - takesInput: Whether something will be written to its standard input.
     /// - Throws: ``StoreError`` with the reason when it cannot be started.
-    init(_ command: [String], folder: String, environment: [String: String]) throws {
+    init(_ command: [String], folder: String, environment: [String: String], takesInput: Bool = false) throws {
         Self.spawning.lock()
         defer { Self.spawning.unlock() }
         let (outReading, outWriting) = try Self.makePipe()
         output = FileHandle(fileDescriptor: outReading, closeOnDealloc: true)
         let (errReading, errWriting) = try Self.makePipe()
         errors = FileHandle(fileDescriptor: errReading, closeOnDealloc: true)
+        // A socket, since writing to one whose reader died can be told not to raise SIGPIPE.
+        let inputs = takesInput ? try Self.makeSockets() : nil
+        input = Locked(inputs?.writing)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if let inputs {
+            posix_spawn_file_actions_adddup2(&actions, inputs.reading, 0)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
         posix_spawn_file_actions_adddup2(&actions, outWriting, 1)
         posix_spawn_file_actions_adddup2(&actions, errWriting, 2)
         var attributes = posix_spawnattr_t()
@@ -50,11 +60,14 @@ final class ProcessGroup: Sendable {
         let code = posix_spawn(&child, shell[0], &actions, &attributes, &arguments, &variables)
         close(outWriting)
         close(errWriting)
+        if let inputs { close(inputs.reading) }
         guard code == 0 else {
             throw StoreError("cannot start '\(command[0])': \(String(cString: strerror(code)))")
         }
         pid = child
     }
+
+    deinit { closeInput() }
 
     /// Held from the making of a pipe to the start of its program, so that no other program inherits its ends.
     private static let spawning = NSLock()
@@ -64,6 +77,36 @@ final class ProcessGroup: Sendable {
         guard pipe(&ends) == 0 else { throw StoreError.system("cannot make a pipe") }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
+    }
+
+    private static func makeSockets() throws -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [0, 0]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { throw StoreError.system("cannot make a socket") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// Writes to its standard input; false when nobody reads there any more.
+    func write(_ text: String) -> Bool {
+        input.withLock { input in
+            guard let input else { return false }
+            var rest = Array(text.utf8)[...]
+            while !rest.isEmpty {
+                let count = rest.withUnsafeBytes { send(input, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { return false }
+                rest = rest.dropFirst(count)
+            }
+            return true
+        }
+    }
+
+    /// Ends its standard input.
+    func closeInput() {
+        input.withLock { input in
+            if let input { close(input) }
+            input = nil
+        }
     }
 
     /// Sends a signal to the whole group.

@@ -154,6 +154,16 @@ public struct Journal: Sendable {
         ).flatMap(entry)
     }
 
+    /// How many instances a node had in the last run that knew; inside a transaction.
+    static func lastCount(graph: String, node: String, _ db: Database) throws -> Int {
+        try Int.fetchOne(
+            db,
+            sql: """
+                SELECT COUNT(*) FROM instances WHERE node = ? AND idx >= 0 AND run =
+                (SELECT MAX(i.run) FROM instances i JOIN runs r ON r.id = i.run WHERE r.graph = ? AND i.node = ? AND i.idx >= 0)
+                """, arguments: [node, graph, node]) ?? 0
+    }
+
     // MARK: - Writing
 
     func begin(graph: String, path: String, lease: String) throws -> Int64 {

@@ -39,6 +39,8 @@ public struct Plan: Sendable, Codable {
     public let graph: String
     /// In topological order.
     public let entries: [Entry]
+    /// What the run is expected to take.
+    public internal(set) var forecast: RunForecast?
 
     public func count(_ status: Status) -> Int { entries.count { $0.status == status } }
 }

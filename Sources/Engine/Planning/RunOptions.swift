@@ -20,6 +20,9 @@ public struct RunOptions: Sendable {
     public var numericPolicy = "f32"
     /// Where to put the graph's outputs; nil: nowhere. A folder of the graph's name is made inside.
     public var outputFolder: String?
+    /// Frames of more bytes than this are handed from node to node while they are made, and not stored, where all that take
+    /// them read them in order.
+    public var streamsAbove = 4 << 30
     /// Digests of the source code of compiled nodes, for the warning «the code of this node changed since».
     public var sourceDigests: [NodeType: Digest] = [:]
 

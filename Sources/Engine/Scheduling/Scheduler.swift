@@ -11,7 +11,7 @@
 ///
 /// Running tasks never exceed the budget of threads and memory, save that a task that wants more than all there is
 /// runs alone. The queue is served in order of priority without overtaking, so that a task that wants all threads gets
-/// its turn.
+/// its turn; only a task of a kind of which enough are running already lets others by.
 package struct Scheduler: Sendable {
     package typealias Task = Int
 
@@ -32,10 +32,23 @@ package struct Scheduler: Sendable {
         package var threads: Int?
         /// Bytes.
         package var memory: Int
+        /// A kind of which only so many may run at once.
+        package var limit: Limit?
 
-        package init(threads: Int? = 1, memory: Int = 0) {
+        package init(threads: Int? = 1, memory: Int = 0, limit: Limit? = nil) {
             self.threads = threads
             self.memory = memory
+            self.limit = limit
+        }
+    }
+
+    package struct Limit: Hashable, Sendable {
+        package var kind: String
+        package var count: Int
+
+        package init(kind: String, count: Int) {
+            self.kind = kind
+            self.count = count
         }
     }
 
@@ -48,6 +61,8 @@ package struct Scheduler: Sendable {
         /// How many dependencies are not done.
         var missing = 0
         var dependents: [Task] = []
+        /// Those that wait for its end, however it ends.
+        var followers: [Task] = []
         var priority: Double
         var request = Request()
         var granted = Request()
@@ -59,7 +74,9 @@ package struct Scheduler: Sendable {
     package let memory: Int
     private let keepsGoing: Bool
     private var entries: [Entry] = []
+    /// The next one to serve last.
     private var queue: [Task] = []
+    private var runningOfKind: [String: Int] = [:]
     private var pending: [Action] = []
     private var isStopped = false
     private(set) package var freeThreads: Int
@@ -91,12 +108,17 @@ package struct Scheduler: Sendable {
     ///
     /// - Parameters:
     ///   - dependencies: Tasks that must be done before; ones that failed already make it be skipped.
+    ///   - others: Tasks that must be over before, be they done, failed or skipped.
     ///   - priority: Higher is served first; among equals, the one added first.
-    package mutating func add(after dependencies: [Task] = [], priority: Double = 0) -> Task {
+    package mutating func add(after dependencies: [Task] = [], following others: [Task] = [], priority: Double = 0) -> Task {
         let task = entries.count
         entries.append(Entry(priority: priority))
         open += 1
         for dependency in dependencies { addDependency(of: task, on: dependency) }
+        for other in others where ![.done, .failed, .skipped].contains(entries[other].state) {
+            entries[other].followers.append(task)
+            entries[task].missing += 1
+        }
         if isStopped {
             skip(task, because: nil)
         } else if let cause = entries[task].cause {
@@ -121,14 +143,24 @@ package struct Scheduler: Sendable {
     }
 
     /// A resolving task has to run.
-    package mutating func enqueue(_ task: Task, _ request: Request) {
+    ///
+    /// - Parameter priority: Nil: the one it was added with.
+    package mutating func enqueue(_ task: Task, _ request: Request, priority: Double? = nil) {
         guard entries[task].state == .resolving else { return }
         guard !isStopped else { return skip(task, because: nil) }
         entries[task].state = .queued
         entries[task].request = request
-        let priority = entries[task].priority
-        let place = queue.firstIndex { entries[$0].priority < priority || (entries[$0].priority == priority && $0 > task) }
-        queue.insert(task, at: place ?? queue.count)
+        entries[task].priority = priority ?? entries[task].priority
+        func isBefore(_ a: Task, _ b: Task) -> Bool {
+            entries[a].priority != entries[b].priority ? entries[a].priority > entries[b].priority : a < b
+        }
+        // The place behind all that are served later.
+        var (low, high) = (0, queue.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if isBefore(queue[middle], task) { high = middle } else { low = middle + 1 }
+        }
+        queue.insert(task, at: low)
     }
 
     /// A resolving task turned out to need more: it is resolved again when those are done.
@@ -179,6 +211,7 @@ package struct Scheduler: Sendable {
         }
         entries[task].state = .failed
         open -= 1
+        release(followersOf: task)
         skipDependents(of: task, because: task)
         if !keepsGoing { stop() }
     }
@@ -199,17 +232,41 @@ package struct Scheduler: Sendable {
 
     /// What is to be done now; each action is given once.
     package mutating func nextActions() -> [Action] {
-        while let task = queue.first, let grant = grant(for: entries[task].request) {
-            queue.removeFirst()
+        var place = queue.count - 1
+        while place >= 0 {
+            let task = queue[place]
+            let request = entries[task].request
+            if let limit = request.limit, runningOfKind[limit.kind] ?? 0 >= max(limit.count, 1) {
+                place -= 1
+                continue
+            }
+            guard let grant = grant(for: request) else { break }
+            queue.remove(at: place)
+            place -= 1
             entries[task].state = .running
             entries[task].granted = grant
             freeThreads -= grant.threads ?? 0
             freeMemory -= grant.memory
             running += 1
+            if let limit = request.limit { runningOfKind[limit.kind, default: 0] += 1 }
             pending.append(.start(task, threads: grant.threads ?? 1))
         }
         defer { pending = [] }
         return pending
+    }
+
+    /// Gives a running task more of what is free, since it does the work of others too.
+    ///
+    /// - Parameter threads: How many more threads it could use.
+    /// - Returns: How many more it has; nil, and nothing changes, when there is not so much memory.
+    package mutating func widen(_ task: Task, threads: Int, memory: Int) -> Int? {
+        guard entries[task].state == .running, memory <= freeMemory else { return nil }
+        let more = max(min(threads, freeThreads), 0)
+        entries[task].granted.threads = (entries[task].granted.threads ?? 0) + more
+        entries[task].granted.memory += memory
+        freeThreads -= more
+        freeMemory -= memory
+        return more
     }
 
     /// What a request gets now; nil when it has to wait.
@@ -243,16 +300,27 @@ package struct Scheduler: Sendable {
         freeThreads += entries[task].granted.threads ?? 0
         freeMemory += entries[task].granted.memory
         running -= 1
+        if let limit = entries[task].request.limit { runningOfKind[limit.kind, default: 1] -= 1 }
+    }
+
+    private mutating func release(followersOf task: Task) {
+        let followers = entries[task].followers
+        entries[task].followers = []
+        for follower in followers { arrived(at: follower) }
+    }
+
+    /// Something that a task waited for is over.
+    private mutating func arrived(at task: Task) {
+        entries[task].missing -= 1
+        if entries[task].missing == 0, entries[task].state == .blocked { makeResolving(task) }
     }
 
     private mutating func complete(_ task: Task) {
         entries[task].state = .done
         open -= 1
-        for dependent in entries[task].dependents {
-            entries[dependent].missing -= 1
-            if entries[dependent].missing == 0, entries[dependent].state == .blocked { makeResolving(dependent) }
-        }
+        for dependent in entries[task].dependents { arrived(at: dependent) }
         entries[task].dependents = []
+        release(followersOf: task)
     }
 
     private mutating func skip(_ task: Task, because cause: Task?) {
@@ -262,6 +330,7 @@ package struct Scheduler: Sendable {
         entries[task].cause = cause
         open -= 1
         pending.append(.skip(task, because: cause))
+        release(followersOf: task)
         skipDependents(of: task, because: cause)
     }
 

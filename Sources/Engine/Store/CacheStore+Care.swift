@@ -19,15 +19,6 @@ public struct StoredObject: Sendable, Hashable, Codable {
     public let isPinned: Bool
 }
 
-/// What `gc` did.
-public struct CollectionReport: Sendable, Hashable, Codable {
-    public let removed: Int
-    public let freedBytes: Int64
-    public let keptBytes: Int64
-    /// Objects that would have had to go, but are in use by a running graph or pinned.
-    public let protected: Int
-}
-
 /// What `verify` found.
 public struct VerificationReport: Sendable, Hashable, Codable {
     public let checked: Int
@@ -87,55 +78,6 @@ extension CacheStore {
     public func setPinned(_ isPinned: Bool, digest: Digest) throws {
         try database.write { db in
             try db.execute(sql: "UPDATE objects SET pinned = ? WHERE digest = ?", arguments: [isPinned, digest.hex])
-        }
-    }
-
-    /// Removes objects until the rest fits: first those that take the fewest seconds per byte to make again.
-    ///
-    /// What a running graph has looked at and what is pinned stays.
-    ///
-    /// - Parameter maxBytes: How large the objects may be together.
-    public func gc(maxBytes: Int64) throws -> CollectionReport {
-        let objects = try list()
-        var total = objects.reduce(0) { $0 + $1.bytes }
-        let order = objects.map { object in (object, object.seconds / Double(max(object.bytes, 1))) }
-            .sorted { ($0.1, $0.0.used, $0.0.digest.hex) < ($1.1, $1.0.used, $1.0.digest.hex) }
-        var removed: [[String]] = []
-        var freed: Int64 = 0
-        var protected = 0
-        // Runs that are going on may rely on whatever was used since their beginning.
-        let horizon = Lease.held(in: "\(root)/active").map(\.since).min().map { $0 - StoreReader.usedInterval } ?? .infinity
-        try database.write { db in
-            for (object, _) in order {
-                guard total > maxBytes else { break }
-                let row = try Row.fetchOne(
-                    db.cachedStatement(sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?"),
-                    arguments: [object.digest.hex, object.suffix])
-                guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else {
-                    protected += 1
-                    continue
-                }
-                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
-                removed.append([object.digest.hex, object.suffix])
-                freed += object.bytes
-                total -= object.bytes
-            }
-        }
-        try unlinkUnnamed(removed)
-        try forgetActions(madeBefore: Date().addingTimeInterval(-180 * 86_400))
-        removeOld("checkpoints", days: 14)
-        removeOld("logs", days: 60)
-        return CollectionReport(removed: removed.count, freedBytes: freed, keptBytes: total, protected: protected)
-    }
-
-    /// Removes what nobody touched for long: checkpoints that nobody went on from, logs.
-    private func removeOld(_ name: String, days: Double) {
-        let folder = "\(root)/\(name)"
-        let limit = Date().addingTimeInterval(-days * 86_400)
-        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
-            let path = "\(folder)/\(name)"
-            let changed = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
-            if let changed, changed < limit { try? FileManager.default.removeItem(atPath: path) }
         }
     }
 

@@ -139,10 +139,30 @@ public final class CacheStore: Sendable {
     // MARK: - Locks
 
     func makeLease() throws -> Lease {
+        // Not while results are being removed.
+        let gate = try beginningOfRuns(exclusive: false)
+        defer { close(gate) }
         let lease = try Lease(folder: "\(root)/active")
         try FileManager.default.createDirectory(
             atPath: temporaryFolder(of: lease), withIntermediateDirectories: true)
         return lease
+    }
+
+    /// Takes the lock that a run takes as it begins, and whoever removes results for as long as that takes.
+    ///
+    /// - Returns: The descriptor that holds it until it is closed.
+    /// - Throws: ``StoreError`` when it cannot be had.
+    func beginningOfRuns(exclusive: Bool, waits: Bool = true) throws -> Int32 {
+        let descriptor = open("\(root)/gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw StoreError.system("cannot open '\(root)/gc.lock'") }
+        var status: Int32
+        repeat { status = flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | (waits ? 0 : LOCK_NB)) } while status != 0 && errno == EINTR
+        guard status == 0 else {
+            let failure = StoreError.system("cannot lock '\(root)/gc.lock'")
+            close(descriptor)
+            throw failure
+        }
+        return descriptor
     }
 
     func temporaryFolder(of lease: Lease) -> String { "\(root)/tmp/\(lease.name)" }

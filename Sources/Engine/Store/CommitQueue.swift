@@ -18,6 +18,8 @@ struct Commit: Sendable {
     var files: [NewFile] = []
     /// Small outputs, which the index holds itself.
     var contents: [Digest: [UInt8]] = [:]
+    /// Whether every output is there: frames that were handed on while they were made are not.
+    private(set) var isWhole = true
 
     /// - Parameter written: Finished files by output port; they need not be synced yet.
     init(
@@ -28,7 +30,10 @@ struct Commit: Sendable {
         for (port, file) in written {
             let suffix = (file.path as NSString).pathExtension
             let bytes: Int64
-            if let contents = try file.contents ?? Self.small(file, suffix: suffix, limit: inlineLimit) {
+            if let streamed = file.streamedBytes {
+                bytes = streamed
+                isWhole = false
+            } else if let contents = try file.contents ?? Self.small(file, suffix: suffix, limit: inlineLimit) {
                 bytes = Int64(contents.count)
                 self.contents[file.digest] = contents
             } else {
@@ -89,7 +94,7 @@ final class CommitQueue: Sendable {
     ) {
         let delay: Int? = state.withLock { state in
             state.items.append(Item(commit: commit, entry: entry, completion: completion))
-            state.records[commit.record.key] = commit.record
+            if commit.isWhole { state.records[commit.record.key] = commit.record }
             for (digest, bytes) in commit.contents where state.contents[digest] == nil {
                 state.contents[digest] = MappedFile(contents: bytes, path: store.path(of: digest, suffix: "safetensors"))
             }

@@ -7,6 +7,7 @@ final class Lease: Sendable {
     let name: String
     private let path: String
     private let descriptor: Int32
+    private let hasEnded = Locked(false)
 
     /// Takes a lease of a new name.
     init(folder: String) throws {
@@ -27,9 +28,16 @@ final class Lease: Sendable {
         }
     }
 
-    deinit {
-        unlink(path)
-        close(descriptor)
+    deinit { end() }
+
+    /// Gives it back.
+    func end() {
+        hasEnded.withLock { ended in
+            guard !ended else { return }
+            unlink(path)
+            close(descriptor)
+            ended = true
+        }
     }
 
     /// Whether a lease is held by a living process.

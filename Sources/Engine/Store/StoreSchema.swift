@@ -45,6 +45,13 @@ enum StoreSchema {
             // The bytes of an object that is no file.
             try db.execute(sql: "ALTER TABLE objects ADD COLUMN data BLOB")
         }
+        migrator.registerMigration("5: what instances cost") { db in
+            try db.execute(
+                sql: """
+                    CREATE TABLE costs (id INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL, sample TEXT NOT NULL);
+                    CREATE INDEX costs_node ON costs (node, id);
+                    """)
+        }
         return migrator
     }
 }

@@ -10,12 +10,17 @@ public struct Artifact: Sendable, Hashable {
     public let digest: Digest
     /// The bytes of a small safetensors artifact that is not on disk; nil: they are at ``path``.
     public let contents: MappedFile?
+    /// Frames that are still being made; the file is not there then. Nil for everything else.
+    public let stream: FrameStream.Reader?
 
-    public init(type: PortType, path: String, digest: Digest, contents: MappedFile? = nil) {
+    public init(
+        type: PortType, path: String, digest: Digest, contents: MappedFile? = nil, stream: FrameStream.Reader? = nil
+    ) {
         self.type = type
         self.path = path
         self.digest = digest
         self.contents = contents
+        self.stream = stream
     }
 
     /// Maps the safetensors file.

@@ -20,9 +20,11 @@ public final class ArtifactWriter {
     /// - Parameters:
     ///   - path: Where to write; the file must not exist.
     ///   - headerCapacity: Bytes reserved for the header of a large file beyond the metadata given here.
+    ///   - keeps: False to compute the digest only: nothing is written then.
     ///   - willCreate: Called before the file is created, for instance to make its folder.
     public init(
-        path: String, type: PortType, headerCapacity: Int = 4096, willCreate: (() throws -> Void)? = nil
+        path: String, type: PortType, headerCapacity: Int = 4096, keeps: Bool = true,
+        willCreate: (() throws -> Void)? = nil
     ) throws {
         self.type = type
         self.path = path
@@ -31,7 +33,7 @@ public final class ArtifactWriter {
         finiteness = FiniteCheck(type: type)
         writer = try SafetensorsWriter(
             path: path, metadata: [Artifact.typeKey: type.name, Artifact.metadataKey: "{}"],
-            headerCapacity: headerCapacity, willCreate: willCreate, observe: { hasher.update($0) })
+            headerCapacity: headerCapacity, keeps: keeps, willCreate: willCreate, observe: { hasher.update($0) })
     }
 
     /// Sets the metadata, as JSON with sorted keys; may be called again until the artifact is finished.

@@ -6,12 +6,15 @@ public struct NodeDescription: Sendable, Hashable {
         public let help: String
         /// Whether the port may stay unwired (inputs only).
         public let isOptional: Bool
+        /// Whether the node reads the frames there in order, so that they may come while they are made (inputs only).
+        public let readsInOrder: Bool
 
-        public init(name: String, type: PortType, help: String, isOptional: Bool = false) {
+        public init(name: String, type: PortType, help: String, isOptional: Bool = false, readsInOrder: Bool = false) {
             self.name = name
             self.type = type
             self.help = help
             self.isOptional = isOptional
+            self.readsInOrder = readsInOrder
         }
     }
 
@@ -67,9 +70,12 @@ public struct NodeCost: Sendable, Hashable {
     public var threads: Threads
     /// Peak memory beyond its inputs, in bytes: an estimate.
     public var memory: Int
+    /// How many instances of the type may run at once; nil: as many as the budget has room for.
+    public var limit: Int?
 
-    public init(threads: Threads = .one, memory: Int = 256 << 20) {
+    public init(threads: Threads = .one, memory: Int = 256 << 20, limit: Int? = nil) {
         self.threads = threads
         self.memory = memory
+        self.limit = limit
     }
 }

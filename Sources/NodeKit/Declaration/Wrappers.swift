@@ -9,9 +9,20 @@ final class BoundValue<T>: @unchecked Sendable {
 @propertyWrapper
 public struct Input<Value: PortInput>: Sendable {
     let help: String
+    let readsInOrder: Bool
     let bound = BoundValue<Value>()
 
-    public init(_ help: String) { self.help = help }
+    public init(_ help: String) {
+        self.help = help
+        readsInOrder = false
+    }
+
+    /// - Parameter readsInOrder: For `video` and `maps`: each frame is read after those before it, so that the node may work while
+    ///   they are made, and a long film needs no room on disk in between.
+    public init(_ help: String, readsInOrder: Bool) {
+        self.help = help
+        self.readsInOrder = readsInOrder
+    }
 
     public var wrappedValue: Value {
         guard let value = bound.value else { preconditionFailure("an input was read before the node was bound") }
@@ -81,7 +92,7 @@ protocol DeclaredParameter {
 
 extension Input: DeclaredInput {
     func port(named name: String) -> NodeDescription.Port {
-        .init(name: name, type: Value.inputType, help: help, isOptional: Value.isOptionalInput)
+        .init(name: name, type: Value.inputType, help: help, isOptional: Value.isOptionalInput, readsInOrder: readsInOrder)
     }
 
     func bind(_ artifacts: [Artifact]) throws { bound.value = try Value(artifacts: artifacts) }

@@ -10,29 +10,40 @@ public final class OutputSink: Sendable {
         public let digest: Digest
         /// The whole file of a small artifact, which then is not at ``path``.
         public let contents: [UInt8]?
+        /// How many bytes went to others frame by frame instead of into the file, which is not there then; else nil.
+        public let streamedBytes: Int64?
 
-        public init(path: String, type: PortType, digest: Digest, contents: [UInt8]? = nil) {
+        public init(
+            path: String, type: PortType, digest: Digest, contents: [UInt8]? = nil, streamedBytes: Int64? = nil
+        ) {
             self.path = path
             self.type = type
             self.digest = digest
             self.contents = contents
+            self.streamedBytes = streamedBytes
         }
     }
+
+    /// Takes frames off a node's hands while it makes them: gives the stream to put them in, or nil to have them stored.
+    public typealias Offer = @Sendable (_ port: String, _ format: FrameStream.Format) -> FrameStream?
 
     /// The folder that temporary files are created in; made when the first is.
     public let folder: String
     private let syncs: Bool
     private let inlineLimit: Int
+    let offer: Offer?
     private let written = Mutex<[String: Written]>([:])
     private let lists = Mutex<Set<String>>([])
 
     /// - Parameters:
     ///   - syncs: Whether files are synced to disk when they are finished.
     ///   - inlineLimit: Safetensors artifacts of fewer bytes are kept in memory instead of in files.
-    public init(folder: String, syncs: Bool = true, inlineLimit: Int = 0) {
+    ///   - offer: Asked when a node is about to write frames whose times it knows; nil: all are stored.
+    public init(folder: String, syncs: Bool = true, inlineLimit: Int = 0, offer: Offer? = nil) {
         self.folder = folder
         self.syncs = syncs
         self.inlineLimit = inlineLimit
+        self.offer = offer
     }
 
     public func isWritten(_ port: String) -> Bool { written.withLock { $0[port] != nil } || lists.withLock { $0.contains(port) } }
@@ -63,6 +74,16 @@ public final class OutputSink: Sendable {
         let file = try writer.finish(sync: syncs, inMemoryBelow: writer.type == .model ? 0 : inlineLimit)
         written.withLock {
             $0[port] = Written(path: writer.path, type: writer.type, digest: file.digest, contents: file.contents)
+        }
+    }
+
+    /// Ends a stream: checks that its frames came as announced, and notes their digest.
+    func finish(_ port: String, _ writer: ArtifactWriter, _ frames: FrameWriter, _ stream: FrameStream) throws {
+        let digest = try writer.finish(sync: false)
+        try stream.finish(frames.timeline)
+        let bytes = Int64(stream.format.byteCount)
+        written.withLock {
+            $0[port] = Written(path: writer.path, type: writer.type, digest: digest, streamedBytes: bytes)
         }
     }
 

@@ -8,7 +8,11 @@ public protocol FrameSequence: TimeSliceable {
 
 extension FrameSequence {
     public init(artifact: Artifact) throws {
-        self.init(frames: try FrameStore(file: artifact.open(), type: Self.portType))
+        if let stream = artifact.stream {
+            self.init(frames: FrameStore(stream))
+        } else {
+            self.init(frames: try FrameStore(file: artifact.open(), type: Self.portType))
+        }
     }
 
     public var count: Int { frames.timeline.count }
@@ -29,7 +33,8 @@ extension FrameSequence {
     }
 }
 
-/// The frames behind a `video` or `maps` value: `frames` u8 `[frames, height, width, 3]`, sRGB, full range.
+/// The frames behind a `video` or `maps` value: `frames` u8 `[frames, height, width, 3]`, sRGB, full range; in a file, or on their
+/// way from the node that makes them.
 public struct FrameStore: Sendable {
     public struct Metadata: Codable, Sendable, Hashable {
         public var time: Timeline.Metadata
@@ -38,11 +43,22 @@ public struct FrameStore: Sendable {
         public init(time: Timeline.Metadata) { self.time = time }
     }
 
-    public let file: SafetensorsFile
-    public let info: TensorInfo
+    private enum Source: Sendable {
+        case file(SafetensorsFile, TensorInfo)
+        case stream(FrameStream.Reader)
+    }
+
+    private let source: Source
     public let timeline: Timeline
     public let width: Int
     public let height: Int
+
+    init(_ reader: FrameStream.Reader) {
+        source = .stream(reader)
+        timeline = reader.stream.format.timeline
+        width = reader.stream.format.width
+        height = reader.stream.format.height
+    }
 
     init(file: SafetensorsFile, type: PortType) throws {
         let metadata = try file.metadata(Metadata.self, of: type)
@@ -55,8 +71,7 @@ public struct FrameStore: Sendable {
         guard timeline.count == info.shape[0] else {
             throw NodeError("\(file.file.path): \(info.shape[0]) frames, \(timeline.count) time stamps")
         }
-        self.file = file
-        self.info = info
+        source = .file(file, info)
         height = info.shape[1]
         width = info.shape[2]
     }
@@ -66,16 +81,23 @@ public struct FrameStore: Sendable {
     /// The bytes of one frame, inside the closure. Its pages may leave memory afterwards, so that a long video read in
     /// order does not stay resident.
     ///
+    /// Of a stream, frames before one that was read are gone; see ``Input/init(_:readsInOrder:)``.
+    ///
     /// - Precondition: `index` is a frame of the sequence.
     public func withFrame<R>(_ index: Int, _ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
         precondition((0..<timeline.count).contains(index), "frame \(index) of \(timeline.count)")
-        let start = index * frameByteCount
-        defer {
-            let offset = file.dataOffset + info.range.lowerBound + start
-            file.file.dropResidentPages(offset..<(offset + frameByteCount))
-        }
-        return try file.withBytes(info) {
-            try body(UnsafeRawBufferPointer(rebasing: $0[start..<(start + frameByteCount)]))
+        switch source {
+        case .stream(let reader):
+            return try reader.stream.frame(index, for: reader.number).withUnsafeBytes(body)
+        case .file(let file, let info):
+            let start = index * frameByteCount
+            defer {
+                let offset = file.dataOffset + info.range.lowerBound + start
+                file.file.dropResidentPages(offset..<(offset + frameByteCount))
+            }
+            return try file.withBytes(info) {
+                try body(UnsafeRawBufferPointer(rebasing: $0[start..<(start + frameByteCount)]))
+            }
         }
     }
 
@@ -86,16 +108,21 @@ public struct FrameStore: Sendable {
 /// Writes the frames of a `video` or `maps` artifact one after another.
 public final class FrameWriter {
     private let writer: ArtifactWriter
+    private let stream: FrameStream?
     private let timeBase: Rational
     private let byteCount: Int
     private var timestamps: [Int64] = []
+    /// The frames' times, once they are complete.
+    private(set) var timeline: Timeline?
 
     /// - Parameters:
     ///   - width: In pixels.
     ///   - height: In pixels.
     ///   - timeBase: Seconds per tick of the stamps.
-    public init(_ writer: ArtifactWriter, width: Int, height: Int, timeBase: Rational) throws {
+    ///   - stream: Gets every frame too.
+    public init(_ writer: ArtifactWriter, width: Int, height: Int, timeBase: Rational, stream: FrameStream? = nil) throws {
         self.writer = writer
+        self.stream = stream
         self.timeBase = timeBase
         byteCount = width * height * 3
         writer.begin("frames", dtype: .u8, elementShape: [height, width, 3])
@@ -118,6 +145,7 @@ public final class FrameWriter {
             throw NodeError("frame \(timestamps.count) at tick \(timestamp) is not after the one before, at \(last)")
         }
         try writer.append(rgb)
+        try stream?.append(rgb)
         timestamps.append(timestamp)
     }
 
@@ -126,6 +154,7 @@ public final class FrameWriter {
     /// - Parameter end: End of the last frame in ticks.
     public func finish(end: Int64) throws {
         let timeline = Timeline(timeBase: timeBase, timestamps: timestamps, end: end)
+        self.timeline = timeline
         // u8 frames may end at an odd offset; the format packs tensors without gaps, and readers copy unaligned ones.
         try timeline.write(to: writer)
         try writer.set(metadata: FrameStore.Metadata(time: timeline.metadata))
@@ -154,4 +183,30 @@ extension OutputPort where Value: FrameSequence {
             try frames.finish(end: try body(frames))
         }
     }
+
+    /// Streams frames whose times are known beforehand, so that a node that reads them in order may take them at once, without a
+    /// file in between.
+    ///
+    /// - Throws: ``BrokenStream`` when a stream was begun and the frames came at other times; the engine then stores them.
+    public func write(
+        width: Int, height: Int, expecting timeline: Timeline, _ body: (FrameWriter) throws -> Int64
+    ) throws {
+        let format = FrameStream.Format(width: width, height: height, timeline: timeline)
+        guard let stream = sink.offer?(name, format) else {
+            return try write(width: width, height: height, timeBase: timeline.timeBase, body)
+        }
+        do {
+            let path = "\(sink.folder)/\(name).safetensors"
+            let writer = try ArtifactWriter(path: path, type: Value.portType, keeps: false)
+            let frames = try FrameWriter(writer, width: width, height: height, timeBase: timeline.timeBase, stream: stream)
+            try frames.finish(end: try body(frames))
+            try sink.finish(name, writer, frames, stream)
+        } catch {
+            stream.abandon()
+            throw error
+        }
+    }
+
+    /// Whether somebody could take frames while they are made: worth finding out their times beforehand then.
+    public var mayStream: Bool { sink.offer != nil }
 }

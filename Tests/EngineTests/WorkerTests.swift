@@ -1,0 +1,182 @@
+import Foundation
+import NodeKit
+import Testing
+
+@testable import Engine
+
+/// External nodes whose program stays between instances.
+@Suite struct WorkerTests {
+    /// A node that adds numbers, notes its process in a file, and misbehaves on demand.
+    private static let program = #"""
+        import json, os, struct, subprocess, sys, time, traceback
+
+        def main(request):
+            p = request["parameters"]
+            with open(p["log"], "a") as file:
+                file.write(f"{os.getpid()}\n")
+            if p["mode"] == "fail":
+                raise ValueError("no number today")
+            if p["mode"] == "die":
+                print("about to die", file=sys.stderr, flush=True)
+                os._exit(9)
+            if p["mode"] == "hang":
+                child = subprocess.Popen(["sleep", "600"])
+                with open(p["log"] + ".child", "w") as file:
+                    file.write(str(child.pid))
+                print(json.dumps({"progress": {"done": 1, "total": 2}}), flush=True)
+                time.sleep(600)
+            print("done? {not json", flush=True)
+            time.sleep(p["seconds"])
+            data = open(request["inputs"]["a"][0], "rb").read()
+            size = struct.unpack("<Q", data[:8])[0]
+            value = struct.unpack("<d", data[8 + size:8 + size + 8])[0] + p["plus"]
+            meta = json.dumps({"columns": [{"name": "value", "unit": ""}], "labels": [""]}, sort_keys=True)
+            header = json.dumps({"__metadata__": {"understudy.type": "table", "understudy.meta": meta},
+                                 "values": {"dtype": "F64", "shape": [1, 1], "data_offsets": [0, 8]}}).encode()
+            with open(request["outputs"]["out"], "wb") as file:
+                file.write(struct.pack("<Q", len(header)) + header + struct.pack("<d", value))
+
+        if sys.argv[1] != "--worker":
+            main(json.load(open(sys.argv[1])))
+        else:
+            for line in sys.stdin:
+                try:
+                    main(json.load(open(json.loads(line)["run"])))
+                    print(json.dumps({"done": True}), flush=True)
+                except Exception as error:
+                    traceback.print_exc()
+                    print(json.dumps({"failed": str(error)}), flush=True)
+        """#
+
+    /// A workshop with the node, and an engine that knows it.
+    private func workshop(_ settings: String) throws -> (shop: Workshop, engine: UnderstudyEngine) {
+        let shop = try Workshop()
+        try FileManager.default.createDirectory(atPath: "\(shop.folder)/nodes", withIntermediateDirectories: true)
+        try shop.write(
+            "nodes/node.yaml",
+            """
+            type: t.plus
+            version: 1
+            summary: Adds.
+            inputs: { a: { type: table, help: A number. } }
+            outputs: { out: { type: table, help: The sum. } }
+            parameters:
+              plus: { kind: number, default: 1, help: Added. }
+              seconds: { kind: number, default: 0, help: How long it takes. }
+              mode: { kind: choice, choices: [good, fail, die, hang], default: good, help: How. }
+              log: { kind: string, default: "\(shop.folder)/log", help: Where to note the process. }
+            command: [python, plus.py]
+            \(settings)
+            """)
+        try shop.write("nodes/plus.py", Self.program)
+        let store = try CacheStore(root: shop.storePath)
+        let (nodes, problems) = ExternalNode.discover(in: ["\(shop.folder)/nodes"], environments: "\(shop.folder)/environments")
+        #expect(problems.isEmpty)
+        var catalogue = testCatalogue
+        for node in nodes { catalogue[node.manifest.description.type] = node.definition }
+        return (
+            try Workshop(catalogue: catalogue, borrowed: shop.folder, owner: shop),
+            UnderstudyEngine(store: store, catalogue: catalogue)
+        )
+    }
+
+    /// The processes that did the instances, in order.
+    private func processes(_ shop: Workshop) -> [String] {
+        ((try? String(contentsOfFile: "\(shop.folder)/log", encoding: .utf8)) ?? "").split(separator: "\n").map(String.init)
+    }
+
+    private func isAlive(_ pid: String) -> Bool {
+        // Gone, or dead and not yet buried by whoever inherits orphans here.
+        for _ in 0..<100 {
+            let stat = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+            if stat.isEmpty || stat.contains(") Z ") { return false }
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+        return true
+    }
+
+    private let chain = """
+        nodes:
+          zero: { type: t.constant, with: { value: 0 } }
+          a: { type: t.plus, in: { a: zero.out }, with: { plus: 1 } }
+          b: { type: t.plus, in: { a: a.out }, with: { plus: 2 } }
+          c: { type: t.plus, in: { a: b.out }, with: { plus: 3 } }
+        """
+
+    @Test func isStartedOnceAndMakesTheSame() throws {
+        let (shop, engine) = try workshop("worker: true")
+        let summary = try engine.run(try shop.graph(chain))
+        #expect(summary.status == .done, "\(summary.failures)")
+        let pids = processes(shop)
+        #expect(pids.count == 3 && Set(pids).count == 1)
+        #expect(!isAlive(try #require(pids.first)))
+        // A program for each instance gives the same bytes.
+        let (other, single) = try workshop("worker: false")
+        #expect(try single.run(try other.graph(chain)).status == .done)
+        #expect(Set(processes(other)).count == 3)
+        let warm = try engine.journal.entries(of: summary.run), cold = try single.journal.entries(of: 1)
+        #expect(warm.map { $0.outputs.mapValues(\.digest) } == cold.map { $0.outputs.mapValues(\.digest) })
+    }
+
+    @Test(arguments: [("fail", "no number today"), ("die", "about to die")])
+    func afterAFailureTheNextGetsANewOne(mode: String, expected: String) throws {
+        let (shop, engine) = try workshop("worker: true\ncost: { limit: 1 }")
+        let text = """
+            nodes:
+              zero: { type: t.constant, with: { value: 0 } }
+              good: { type: t.plus, in: { a: zero.out } }
+              bad:  { type: t.plus, in: { a: good.out }, with: { mode: \(mode) } }
+              late: { type: t.plus, in: { a: good.out }, with: { plus: 7 } }
+            """
+        var options = RunOptions(threads: 1)
+        options.keepsGoing = true
+        let summary = try engine.run(try shop.graph(text), options: options)
+        #expect(summary.failures.map(\.instance.node) == ["bad"])
+        let failure = try #require(summary.failures.first)
+        #expect(failure.message.contains(expected), "\(failure.message)")
+        let log = try String(contentsOfFile: try #require(failure.log), encoding: .utf8)
+        #expect(log.contains(expected))
+        #expect(summary.ran.map(\.node).contains("late"))
+        let pids = processes(shop)
+        #expect(pids.count == 3 && Set(pids).count == 2)
+    }
+
+    @Test func timeoutAndCancelEndItWithItsChildren() throws {
+        for settings in ["worker: true\ntimeout: 1", "worker: true", "timeout: 1"] {
+            let (shop, engine) = try workshop(settings)
+            let text = "nodes:\n  zero: { type: t.constant }\n  hang: { type: t.plus, in: { a: zero.out }, with: { mode: hang } }"
+            let cancellation = Cancellation()
+            let summary = try engine.run(try shop.graph(text), cancellation: cancellation) { event in
+                if case .progress = event, !settings.contains("timeout") { cancellation.cancel() }
+            }
+            if settings.contains("timeout") {
+                #expect(summary.failures.first?.message.contains("longer than its timeout of 1 s") == true, "\(summary.failures)")
+            } else {
+                #expect(summary.status == .cancelled)
+            }
+            let child = try String(contentsOfFile: "\(shop.folder)/log.child", encoding: .utf8)
+            #expect(!isAlive(child))
+            #expect(!isAlive(try #require(processes(shop).first)))
+        }
+    }
+
+    /// Four that could run side by side, of which the manifest allows two.
+    @Test func noMoreAtOnceThanTheManifestAllows() throws {
+        let (shop, engine) = try workshop("worker: true\ncost: { limit: 2, memory: 1 MiB }")
+        let names = ["a", "b", "c", "d"]
+        let text = "nodes:\n  zero: { type: t.constant }\n" + names.enumerated().map { index, name in
+            "  \(name): { type: t.plus, in: { a: zero.out }, with: { plus: \(index), seconds: 0.1 } }"
+        }.joined(separator: "\n")
+        let running = Locked((now: 0, most: 0))
+        let summary = try engine.run(try shop.graph(text), options: RunOptions(threads: 4)) { event in
+            running.withLock { running in
+                if case .started(let id, _, _, _) = event, names.contains(id.node) { running.now += 1 }
+                if case .finished(let id, _, _, _, _, _) = event, names.contains(id.node) { running.now -= 1 }
+                running.most = max(running.most, running.now)
+            }
+        }
+        #expect(summary.status == .done, "\(summary.failures)")
+        #expect(running.withLock { $0.most } == 2)
+        #expect(Set(processes(shop)).count == 2)
+    }
+}
