@@ -185,7 +185,7 @@ extension Execution {
 
     /// Takes an action's outputs over as results.
     func complete(_ task: Scheduler.Task, _ record: ActionRecord, cached isCached: Bool) {
-        guard let job = jobs[task], let item = work.removeValue(forKey: task) else { return }
+        guard let job = jobs[task], var item = work.removeValue(forKey: task) else { return }
         for other in waiting.removeValue(forKey: item.key) ?? [] { scheduler.retry(other) }
         switch job {
         case .gate, .join: break
@@ -196,7 +196,8 @@ extension Execution {
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
-            if streamed.contains(instance), !isCached {
+            item.isStreamed = streamed.remove(instance) != nil && !isCached
+            if item.isStreamed {
                 // Known, but not there: whoever else needs the frames has them made again.
                 state.absent.insert(.instance(instance))
                 demands[.instance(instance)] = nil
@@ -211,7 +212,7 @@ extension Execution {
         if !isCached {
             nodeSeconds += record.seconds
             // What runs beside others takes another time than alone.
-            if item.staged == nil, !streamed.contains(instance) { learn(instance, item, record) }
+            if item.staged == nil, !item.isStreamed { learn(instance, item, record) }
         }
         emitter.send(
             .finished(
