@@ -200,7 +200,7 @@ extension Execution {
     ///
     /// - Parameter commit: What was made just now, which others may use while it is on its way to the disk; nil when it was there.
     func complete(_ task: Scheduler.Task, _ record: ActionRecord, _ commit: Commit? = nil) {
-        guard let job = jobs[task], let item = work.removeValue(forKey: task) else { return }
+        guard let job = jobs[task], var item = work.removeValue(forKey: task) else { return }
         if let commit { submit(commit, item, job) }
         for other in waiting.removeValue(forKey: item.key) ?? [] { scheduler.retry(other) }
         switch job {
@@ -212,7 +212,8 @@ extension Execution {
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
-            if streamed.contains(instance), commit != nil {
+            item.isStreamed = streamed.remove(instance) != nil && commit != nil
+            if item.isStreamed {
                 // Known, but not there: whoever else needs the frames has them made again.
                 state.absent.insert(.instance(instance))
                 demands[.instance(instance)] = nil
@@ -262,7 +263,7 @@ extension Execution {
         if !isCached {
             nodeSeconds += record.seconds
             // What runs beside others takes another time than alone.
-            if item.staged == nil, !streamed.contains(instance) { learn(instance, item, record) }
+            if item.staged == nil, !item.isStreamed { learn(instance, item, record) }
         }
         emitter.send(
             .finished(

@@ -14,6 +14,8 @@ struct Work: Sendable {
     var definition: NodeDefinition?
     /// What it made already, out of a stream; then its files only have to be taken over.
     var staged: Result<Execution.Staged, any Error>?
+    /// Whether its frames were handed on and not stored.
+    var isStreamed = false
     /// Writes a cut; nil for instances.
     var cut: (@Sendable (OutputSink, [String: [Artifact]]) throws -> Void)?
 
