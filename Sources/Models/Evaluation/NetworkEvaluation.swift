@@ -13,7 +13,7 @@ public enum NetworkEvaluation {
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
     public static func evaluate(model path: String, inputs: SafetensorsFile) throws -> [String: Tensor] {
         let weights = try WeightStore(path: path)
-        let name = try className(weights)
+        let name = try weights.className()
         let reader = Inputs(file: inputs, model: name)
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
@@ -28,18 +28,6 @@ public enum NetworkEvaluation {
                 "cannot evaluate a '\(name)'; known are WanTransformer3DModel, WanAnimateTransformer3DModel, WanAnimate2Transformer3DModel, AutoencoderKLWan, CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model"
             )
         }
-    }
-
-    private static func className(_ weights: WeightStore) throws -> String {
-        struct Names: Decodable {
-            var _class_name: String?
-            var architectures: [String]?
-        }
-        let names: Names = try weights.configuration()
-        guard let name = names._class_name ?? names.architectures?.first else {
-            throw WeightError(path: weights.path, "config.json has neither '_class_name' nor 'architectures'")
-        }
-        return name
     }
 
     /// Named inputs, with errors that name them.
