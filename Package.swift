@@ -70,7 +70,7 @@ let libraries: [Target] = [
 
 let nodes: [Target] = [
     node("Actor", ["Drawing", "Perception", "Safetensors", "CSpeech"]),
-    node("MediaFiles", ["Media"]),
+    node("MediaFiles", ["Media", "Safetensors"]),
     node("Metrics"),
     node("Skeleton", ["Perception", "PerceptionValues"]),
     node("BoneNormalization", ["Perception", "PerceptionValues"]),
@@ -78,8 +78,10 @@ let nodes: [Target] = [
     node("PoseMaps", ["Perception", "Drawing"]),
     node("FaceCrop", ["Perception"]),
     node("TensorFiles", ["Safetensors"]),
-    node("DiTSegment", ["Models", "Tensors"]),
+    node("Conditioning", ["Models", "Tensors"]),
+    node("DiTSegment", ["Models", "Tensors", "Safetensors"]),
     node("FaceMotion", ["Models", "Tensors"]),
+    node("Framing", ["Models", "Tensors"]),
     node("PoseEncoder", ["Models", "Tensors"]),
     node("Reference", ["Models", "Tensors"]),
     node("SkeletonNetwork", ["Models", "Tensors"]),

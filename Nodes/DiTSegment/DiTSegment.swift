@@ -2,208 +2,79 @@ import Models
 import NodeKit
 import Tensors
 
-/// Generates the latent of one segment: the denoising loop of METHOD §2.
+/// Generates the latent of one segment: the denoising loop of METHOD §2, of the network that the model names.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 2
+    public static let version = 3
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
 
     /// How the flow is integrated.
     public enum Sampler: String, ParameterChoice {
-        case euler, heun, dpmpp2m
-
-        var solver: FlowSolver {
-            switch self {
-            case .euler: .euler
-            case .heun: .heun
-            case .dpmpp2m: .dpmpp2m
-            }
-        }
+        case euler, heun, dpmpp2m, unipc
     }
 
-    @Input("Pose features of the segment.") var pose: PoseFeatures
-    @Input("Face motion of the segment's frames; not wired: the face is left to the model.") var face: FaceMotion?
+    /// What the next segment goes on from.
+    public enum Handover: String, ParameterChoice {
+        /// The last latent frame, as it is: nothing is decoded and encoded again.
+        case latent
+        /// The last decoded frames, encoded again: what Wan's weights were given in training.
+        case pixel
+    }
+
+    @Input("The network: DreamActorTransformer, WanAnimateTransformer3DModel, or a pipeline folder with one.") var model: ModelFolder
     @Input("Latents of the reference pictures.") var reference: Reference
-    @Input("Pose features of the reference pictures themselves, first picture first: the model then finds a limb's looks by the limb.")
+    @Input("The segment before: its 'last'; none for the first.") var initial: Latent?
+
+    // DreamActor
+    @Input("DreamActor: pose features of the segment.") var pose: PoseFeatures?
+    @Input("DreamActor: face motion of the segment's frames; not wired: the face is left to the model.") var face: FaceMotion?
+    @Input("DreamActor: pose features of the reference pictures themselves, first picture first: the model then finds a limb's looks by the limb.")
     var referencePose: PoseFeatures?
-    @Input("The last latent of the segment before; none for the first.") var initial: Latent?
-    @Input("The DiT.") var model: ModelFolder
+
+    // Wan-Animate
+    @Input("Wan: skeleton frames of the segment, 1 + 4k of them, at the film's size.") var poseVideo: Video?
+    @Input("Wan: face crops of the segment; brought to the network's size where they have another.") var faceVideo: Video?
+    @Input("Wan, to replace a person in a clip: the clip's frames at the film's size.") var background: Video?
+    @Input("Wan, to replace a person: white where the film is generated, black where the background stays.") var mask: Video?
+    @Input("Wan: the tensors 'prompt_embeds' and, for guidance, 'negative_prompt_embeds', as text.encode makes them.") var text: TensorBundle?
+    @Input("Wan: the tensor 'image_embeds', as image.encode makes it of the reference.") var image: TensorBundle?
+    @Input("Wan: the tensor 'noise' [segments, 1, z, 1 + latent frames, h, w], instead of noise from the seed.") var noise: TensorBundle?
+    @Input("Wan: the autoencoder, where 'model' is not a pipeline folder with one.") var vae: ModelFolder?
+
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
-    @Parameter("Integration: euler and dpmpp2m take one pass of the network per step, heun two.")
-    var sampler = Sampler.euler
+    @Parameter("Integration: euler, dpmpp2m and unipc (Wan) take one pass of the network per step, heun (DreamActor) two; not set: the model's own.")
+    var sampler: Sampler? = nil
     @Parameter("More than 1 spends more steps near the noise; not set: the model's own.", in: 0.01...100)
     var shift: Double? = nil
-    @Parameter("Weight of the reference; 1 turns its guidance off.", name: "guidance.reference", in: 0...20)
+    @Parameter("DreamActor: weight of the reference; 1 turns its guidance off.", name: "guidance.reference", in: 0...20)
     var guidanceReference = 2.5
-    @Parameter("Weight of pose and face; 1 turns their guidance off.", name: "guidance.motion", in: 0...20)
+    @Parameter("DreamActor: weight of pose and face; 1 turns their guidance off.", name: "guidance.motion", in: 0...20)
     var guidanceMotion = 2.5
+    @Parameter("Wan: weight of prompt and face; 1 turns their guidance off.", name: "guidance.prompt", in: 1...20)
+    var guidancePrompt = 1.0
+    @Parameter("Wan: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
+    @Parameter("Wan: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
     @Parameter("Another seed, another film.", in: 0...9_007_199_254_740_991) var seed = 7
     @Output("The segment's latent.") var latent: Latent
-    @Output("Its last latent frame: the next segment's 'initial'.") var last: Latent
+    @Output("What the next segment's 'initial' takes: the last latent frame, or with hand-over in pixels the segment's latent.") var last: Latent
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
-        let dit = try DreamActorTransformer(WeightStore(path: model.path))
-        try Parallel.$threads.withValue(context.threads) { try generate(with: dit, context) }
-    }
-
-    private func generate(with dit: DreamActorTransformer, _ context: NodeContext) throws {
-        let c = dit.configuration
-        let shape = try check(c)
-        if c.handover == .pixel, initial != nil {
-            context.log(
-                "the model was trained on a hand-over in pixels; this one is in latent space, so joins may show")
-        }
-        let (frames, plane) = (shape[1], shape[2] * shape[3])
-        let firstFrame = initial?.firstFrame ?? 0
-        let poseFeatures = Tensor(pose.grid.values, pose.grid.shape)
-        let faceTokens = try faceTokens(c, latentFrames: frames)
-        let references = Tensor(
-            reference.latents, [reference.count, reference.channels, reference.height, reference.width])
-
-        // Keys and values of the references: the same at every step.
-        let guidance = Guidance(reference: guidanceReference, motion: guidanceMotion)
-        let seen = dit.encode(references: references, pose: try referencePose(c))
-        let unseen =
-            guidance.passes.contains { !$0.pass.seesReference }
-            ? dit.encode(references: Tensor(zeros: references.shape)) : nil
-
-        // The clean first latent keeps its place through all steps: it has time 0 and no velocity.
-        let pinned = initial.map { $0.grid.values } ?? []
-        func pin(_ sample: inout [Float], _ value: (_ channel: Int, _ pixel: Int) -> Float) {
-            guard !pinned.isEmpty else { return }
-            for channel in 0..<shape[0] {
-                for pixel in 0..<plane { sample[channel * frames * plane + pixel] = value(channel, pixel) }
-            }
-        }
-
-        let flow = FlowSampler(
-            schedule: FlowSchedule(steps: steps, shift: shift ?? c.shift), solver: sampler.solver)
-        var state: FlowSampler.State
-        if let saved = context.checkpoints?.load(),
-            let found = SamplerCheckpoint.decode(saved, count: shape.reduce(1, *), steps: steps)
-        {
-            state = found
-            context.log("going on after step \(found.step) of \(steps)")
-        } else {
-            state = FlowSampler.State(sample: noise(shape, firstFrame: firstFrame))
-            pin(&state.sample) { pinned[$0 * plane + $1] }
-        }
-        context.progress(state.step, of: steps, "steps")
-        while !flow.isFinished(state) {
-            try context.checkCancelled()
-            try flow.advance(&state) { sample, sigma in
-                let x = Tensor(sample, shape)
-                var times = [Double](repeating: sigma, count: frames)
-                if !pinned.isEmpty { times[0] = 0 }
-                var velocity = try guidance.velocity { pass in
-                    try context.checkCancelled()
-                    return dit(
-                        x, timesteps: times, pose: pass.seesMotion ? poseFeatures : nil,
-                        face: pass.seesMotion ? faceTokens : nil,
-                        references: pass.seesReference ? seen : unseen ?? seen
-                    ).array
-                }
-                pin(&velocity) { _, _ in 0 }
-                return velocity
-            }
-            // Solvers blend x with itself there, which may round: put the exact values back.
-            pin(&state.sample) { pinned[$0 * plane + $1] }
-            try context.checkpoints?.save(SamplerCheckpoint.encode(state))
-            context.progress(state.step, of: steps, "steps")
-        }
-        guard state.sample.allSatisfy(\.isFinite) else {
-            throw NodeError(
-                "the latent is not finite: the model's weights or inputs do not fit these settings (guidance \(guidanceReference), \(guidanceMotion))"
-            )
-        }
-        let grid = LatentGrid(
-            channels: shape[0], frames: frames, height: shape[2], width: shape[3], values: state.sample)
-        try $latent.set(Latent(grid: grid, firstFrame: firstFrame))
-        try $last.set(Latent(grid: grid.slice((frames - 1)..<frames), firstFrame: firstFrame + 4 * (frames - 1)))
-    }
-
-    /// Noise that depends on the seed and the place in the whole film only, `[C, T, h, w]`.
-    private func noise(_ shape: [Int], firstFrame: Int) -> [Float] {
-        let plane = shape[2] * shape[3]
-        var sample = [Float](repeating: 0, count: shape.reduce(1, *))
-        for frame in 0..<shape[1] {
-            let random = Randomness(seed: UInt64(seed), stream: UInt64(firstFrame / 4 + frame))
-            let values = random.normals(from: 0, count: shape[0] * plane)
-            for channel in 0..<shape[0] {
-                for pixel in 0..<plane {
-                    sample[(channel * shape[1] + frame) * plane + pixel] = values[channel * plane + pixel]
-                }
-            }
-        }
-        return sample
-    }
-
-    /// Checks that the inputs fit one another and the model, and returns the latent's shape `[C, T, h, w]`.
-    private func check(_ c: DreamActorConfiguration) throws -> [Int] {
-        let grid = pose.grid
-        guard grid.channels == c.poseChannels else {
-            throw NodeError(
-                "pose features of \(grid.channels) channels, the DiT takes \(c.poseChannels); use the pose encoder that it was trained with"
-            )
-        }
-        guard reference.channels == c.inChannels else {
-            throw NodeError(
-                "reference latents of \(reference.channels) channels, the DiT takes \(c.inChannels); use the autoencoder that it was trained with"
-            )
-        }
-        guard reference.height == grid.height, reference.width == grid.width, reference.count > 0 else {
-            throw NodeError(
-                "the reference is \(reference.width * 8)×\(reference.height * 8) pixels, the pose maps \(grid.width * 8)×\(grid.height * 8): load the reference at the maps' size"
-            )
-        }
-        guard grid.height % c.patch == 0, grid.width % c.patch == 0 else {
-            throw NodeError(
-                "a film of \(grid.width * 8)×\(grid.height * 8): both sides must be multiples of \(8 * c.patch)")
-        }
-        if let initial {
-            guard initial.grid.shape == [c.inChannels, 1, grid.height, grid.width] else {
+        let path = try model.part("transformer")
+        let weights = try WeightStore(path: path)
+        try Parallel.$threads.withValue(context.threads) {
+            switch try weights.className() {
+            case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights), context)
+            case "WanAnimateTransformer3DModel":
+                let published = try PublishedSampling(model: model, sampler: sampler, steps: steps, shift: shift)
+                try WanAnimateSegment(node: self, network: WanTransformer(weights), sampling: published).generate(context)
+            case let other:
                 throw NodeError(
-                    "the initial latent is \(initial.grid.shape), [\(c.inChannels), 1, \(grid.height), \(grid.width)] expected: wire 'last' of the segment before"
-                )
-            }
-            guard initial.firstFrame >= 0 else {
-                throw NodeError("the initial latent lies at frame \(initial.firstFrame)")
+                    "'\(path)' is a \(other); dit.segment knows DreamActorTransformer and WanAnimateTransformer3DModel")
             }
         }
-        return [c.inChannels, grid.frames, grid.height, grid.width]
-    }
-
-    /// Features of the references' own poses `[R, P, h, w]`, zeros for pictures that have none.
-    private func referencePose(_ c: DreamActorConfiguration) throws -> Tensor? {
-        guard let grid = referencePose?.grid else { return nil }
-        guard grid.channels == c.poseChannels, grid.height == reference.height, grid.width == reference.width,
-            grid.frames <= reference.count
-        else {
-            throw NodeError(
-                "'referencePose' is \(grid.shape), at most [\(c.poseChannels), \(reference.count), \(reference.height), \(reference.width)] expected: encode the references' own maps, drawn at their size"
-            )
-        }
-        return Tensor(grid.values, grid.shape).permuted(1, 0, 2, 3).padded(0, after: reference.count - grid.frames, .zeros)
-    }
-
-    /// Face tokens of 1 + 4·(T − 1) frames, `[F, N, c]`; the last frame's are held where the clip ends between two latents.
-    private func faceTokens(_ c: DreamActorConfiguration, latentFrames: Int) throws -> Tensor? {
-        guard let face, c.faceAttention else { return nil }
-        let count = face.timeline.count
-        guard count > 0, SegmentPlan.latentFrames(count) == latentFrames else {
-            throw NodeError(
-                "face motion of \(count) frames for \(latentFrames) latent frames; cut both by the same segment")
-        }
-        guard face.tokenCount == c.faceTokens, face.channels == c.faceDim else {
-            throw NodeError(
-                "face motion of \(face.tokenCount) tokens × \(face.channels) channels, the DiT takes \(c.faceTokens) × \(c.faceDim); use the encoder that it was trained with"
-            )
-        }
-        let tokens = Tensor(face.tokens, [count, c.faceTokens, c.faceDim])
-        return tokens.padded(0, after: 1 + 4 * (latentFrames - 1) - count, .replicated)
     }
 }

@@ -5,7 +5,7 @@ import NodeKit
 public struct VideoDecode: Node {
     public static let type: NodeType = "video.decode"
     public static let version = 1
-    public static let summary = "Decodes a film to upright RGB frames with exact time stamps."
+    public static let summary = "Decodes a film to upright RGB frames with exact time stamps. Reads bytes of a safetensors file too."
 
     /// Which source frame stands for an instant when the frame rate is changed; see `Media.FrameSelection`.
     public enum Pick: String, ParameterChoice {
@@ -22,11 +22,14 @@ public struct VideoDecode: Node {
     @Parameter("What to do where the shapes differ: pad with black, crop, or stretch.") var fit = FitChoice.pad
     @Parameter("Start in the file, in seconds; becomes time 0.", in: 0...1e6) var start: Double = 0
     @Parameter("End in the file, in seconds; not set: to its end.", in: 0...1e6) var end: Double? = nil
+    @Parameter("In a safetensors file: the tensor, bytes [frames, height, width, 1 or 3], shown at 'fps' (30 if not set); not set: the only such one.")
+    var tensor: String? = nil
     @Output("The frames.") var video: Video
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
+        if TensorPictures.isOne(file.path) { return try readTensor(context) }
         var options = VideoReader.Options()
         options.frameRate = fps.map { Media.Rational($0) }
         options.selection = pick == .nearest ? .nearest : .atOrBefore
@@ -56,6 +59,22 @@ public struct VideoDecode: Node {
             try $video.write(width: width, height: height, timeBase: timeBase, decode)
         }
         reader.warnings.forEach(context.log)
+    }
+
+    private func readTensor(_ context: NodeContext) throws {
+        let clip = try TensorPictures(path: file.path, tensor: tensor, rank: 4)
+        guard size == nil, align == 1, start == 0, end == nil else {
+            throw NodeError("a clip in a safetensors file is taken whole, \(clip.width)×\(clip.height): remove 'size', 'align', 'start' and 'end'")
+        }
+        let timeline = Timeline(rate: fps ?? NodeKit.Rational(30), count: clip.count)
+        try $video.write(width: clip.width, height: clip.height, timeBase: timeline.timeBase) { frames in
+            for index in 0..<clip.count {
+                try context.checkCancelled()
+                try frames.append(clip.picture(index), at: timeline.timestamps[index])
+                context.progress(index + 1, of: clip.count)
+            }
+            return timeline.end
+        }
     }
 
     /// How many frames will come, as the file says.

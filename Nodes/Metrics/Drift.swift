@@ -20,8 +20,8 @@ public struct MetricsDrift: Node {
             looks.append(Look(video.frame(frame)))
             context.progress(frame + 1, of: video.count)
         }
-        let joins = segments.ranges.dropFirst().map(\.lowerBound).filter { $0 + 1 < looks.count }
-        // A segment's first frame is the last of the one before: the step to see is the one after it.
+        // A segment's first frames are the last of the one before: the step to see is the one after them.
+        let joins = segments.ranges.dropLast().map { $0.upperBound - 1 }.filter { $0 + 1 < looks.count }
         var rows: [(label: String, values: [Double])] = joins.enumerated().map { index, frame in
             ("join \(index + 1)", step(looks[frame], looks[frame + 1], at: frame + 1))
         }

@@ -11,7 +11,7 @@ public struct VAEDecode: Node {
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
 
     @Input(
-        "The segments in order; the first latent of each later one is the last of the one before, and is not decoded again."
+        "The segments in order. Handed over in latents, the first latent of each later one is the last of the one before, and is not decoded again; handed over in pixels, each is decoded by itself and the frames that it shares are dropped."
     )
     var latents: [Latent]
     @Input("The driving clip: its time stamps become the film's, and the film is cut to its length.") var driving: Video
@@ -22,18 +22,24 @@ public struct VAEDecode: Node {
 
     public func run(in context: NodeContext) throws {
         let timeline = driving.timeline
-        let vae = try VideoAutoencoder(WeightStore(path: model.path))
+        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
         try $video.write(width: width, height: height, expecting: timeline) { film in
             var decoder = vae.decoder()
             for (segment, latent) in latents.enumerated() {
-                for index in (segment == 0 ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {
+                let isNew = segment == 0 || latent.isSeparate
+                if isNew { decoder = vae.decoder() }
+                // Frames that were in the segment before already.
+                var known = isNew ? film.count - (latent.firstFrame - latents[0].firstFrame) : 0
+                for index in (isNew ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {
                     try context.checkCancelled()
                     let frame = try latent.grid.slice(index..<(index + 1))
                     let input = Tensor(frame.values, frame.shape)
                     let pixels = Parallel.$threads.withValue(context.threads) { decoder.decode(input) }
                     for k in 0..<pixels.shape[1] where film.count < timeline.count {
+                        known -= 1
+                        if known >= 0 { continue }
                         try film.append(PixelConversion.bytes(pixels, frame: k), at: timeline.timestamps[film.count])
                     }
                     context.progress(film.count, of: timeline.count)
@@ -51,6 +57,7 @@ public struct VAEDecode: Node {
                 "latents of \(first.channels) channels, but the autoencoder '\(model.path)' has \(vae.latentChannels); use the one that the DiT was trained with"
             )
         }
+        // The last frame so far: where the next segment begins, or before it where the two share more frames.
         var next = latents[0].firstFrame
         for (index, latent) in latents.enumerated() {
             let grid = latent.grid
@@ -59,9 +66,10 @@ public struct VAEDecode: Node {
                     "segment \(index) is \(grid.shape), segment 0 is \(first.shape): channels, height and width must agree"
                 )
             }
-            guard latent.firstFrame == next else {
+            let begins = latent.firstFrame
+            guard begins == next || (latent.isSeparate && index > 0 && begins > latents[index - 1].firstFrame && begins <= next) else {
                 throw NodeError(
-                    "segment \(index) begins at frame \(latent.firstFrame), \(next) expected: each begins at the last frame of the one before"
+                    "segment \(index) begins at frame \(begins), \(next) expected: each begins at the last frame of the one before"
                 )
             }
             next = latent.firstFrame + 4 * (grid.frames - 1)

@@ -18,7 +18,7 @@ public struct VAEEncode: Node {
 
     public func run(in context: NodeContext) throws {
         let source = try FrameSource(video: video, image: image)
-        let vae = try VideoAutoencoder(WeightStore(path: model.path))
+        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
         try source.check(stride: vae.spatialStride)
         var encoder = vae.encoder()
         var latents: [Tensor] = []

@@ -1,8 +1,10 @@
 import ActorNode
 import BoneNormalizationNode
+import ConditioningNode
 import DiTSegmentNode
 import FaceCropNode
 import FaceMotionNode
+import FramingNode
 import HeadNode
 import MediaFilesNode
 import MetricsNode
@@ -20,7 +22,7 @@ public enum NodeCatalog {
     public static let definitions: [NodeDefinition] = [
         // Media in and out
         NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
-        NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self),
+        NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self), NodeDefinition(VideoFit.self), NodeDefinition(ImageFit.self),
         // Body, head, face, and the control images made of them
         NodeDefinition(SkeletonNetwork.self), NodeDefinition(SkeletonLoad.self), NodeDefinition(SkeletonSmooth.self),
         NodeDefinition(BoneNormalize.self), NodeDefinition(HeadTracker.self), NodeDefinition(HeadSphere.self),
@@ -29,7 +31,7 @@ public enum NodeCatalog {
         NodeDefinition(FaceMotionVideo.self), NodeDefinition(AudioFeaturesNode.self), NodeDefinition(FaceMotionAudio.self),
         NodeDefinition(PoseEncode.self), NodeDefinition(ReferenceEncode.self), NodeDefinition(ReferenceSelect.self),
         NodeDefinition(SegmentsPlan.self), NodeDefinition(DiTSegment.self), NodeDefinition(VAEEncode.self),
-        NodeDefinition(VAEDecode.self),
+        NodeDefinition(VAEDecode.self), NodeDefinition(TextEncode.self), NodeDefinition(ImageEncode.self),
         // Generated actors
         NodeDefinition(ActorClip.self), NodeDefinition(ActorDataset.self),
         // Numbers

@@ -13,11 +13,15 @@ public enum DType: String, Sendable, CaseIterable, Codable {
     case bf16 = "BF16"
     case f32 = "F32"
     case f64 = "F64"
+    /// 1 sign, 4 exponent, 3 mantissa bits; no infinity.
+    case f8e4m3 = "F8_E4M3"
+    /// 1 sign, 5 exponent, 2 mantissa bits.
+    case f8e5m2 = "F8_E5M2"
 
     /// The size of one element, in bytes.
     public var byteCount: Int {
         switch self {
-        case .bool, .u8, .i8: 1
+        case .bool, .u8, .i8, .f8e4m3, .f8e5m2: 1
         case .i16, .u16, .f16, .bf16: 2
         case .i32, .u32, .f32: 4
         case .i64, .u64, .f64: 8

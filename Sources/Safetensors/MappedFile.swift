@@ -78,4 +78,12 @@ public final class MappedFile: @unchecked Sendable {
         let end = range.upperBound / page * page
         if start < end { madvise(base + start, end - start, Int32(MADV_DONTNEED)) }
     }
+
+    /// Tells the kernel that a stretch of the file will be read soon, so that it is read from disk meanwhile.
+    public func prefetch(_ range: Range<Int>) {
+        guard let base, !range.isEmpty else { return }
+        let page = Int(getpagesize())
+        let start = range.lowerBound / page * page
+        madvise(base + start, min(range.upperBound, byteCount) - start, Int32(MADV_WILLNEED))
+    }
 }

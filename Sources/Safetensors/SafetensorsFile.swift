@@ -165,6 +165,11 @@ public struct SafetensorsFile: Sendable {
         }
     }
 
+    /// Where a tensor lies in the file, for ``MappedFile/prefetch(_:)`` and ``MappedFile/dropResidentPages(_:)``.
+    public func fileRange(_ info: TensorInfo) -> Range<Int> {
+        (dataOffset + info.range.lowerBound)..<(dataOffset + info.range.upperBound)
+    }
+
     /// The elements of a tensor, copied.
     ///
     /// - Throws: ``SafetensorsError`` with code `mismatch` when it is missing, of another type, or when `shape` is given and differs.

@@ -1,5 +1,4 @@
 import CKernels
-public import Safetensors
 
 /// A dense array of 32-bit floats, row-major, with value semantics.
 ///
@@ -49,46 +48,6 @@ public struct Tensor: Sendable {
 
     /// A vector of the given values.
     public init(_ values: [Float]) { self.init(values, [values.count]) }
-
-    /// Reads a tensor of a safetensors file; f16 and bf16 are widened.
-    ///
-    /// - Throws: ``SafetensorsError`` with code `mismatch` when there is none of that name, when it is not of a floating
-    ///   type, or when `shape` is given and differs (−1 stands for any size).
-    public init(_ file: SafetensorsFile, _ name: String, shape: [Int]? = nil) throws {
-        let info = try file.info(name)
-        try file.check(info, shape: shape)
-        guard [.f32, .bf16, .f16].contains(info.dtype) else {
-            throw SafetensorsError(
-                .mismatch, path: file.file.path,
-                "tensor '\(name)' is \(info.dtype.rawValue), F32, BF16 or F16 expected")
-        }
-        self.init(info.shape) { target in
-            guard let out = target.baseAddress, !target.isEmpty else { return }
-            file.withBytes(info) { source in
-                guard let base = source.baseAddress else { return }
-                switch info.dtype {
-                case .f32: UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: source.count)
-                // Tensors of a file need not be aligned to their elements, so halves are read through a copy then.
-                case .bf16: Self.widen(base, target.count) { us_bf16_to_f32(out + $0, $1, $2) }
-                default: Self.widen(base, target.count) { us_f16_to_f32(out + $0, $1, $2) }
-                }
-            }
-        }
-    }
-
-    private static func widen(
-        _ base: UnsafeRawPointer, _ count: Int, _ convert: (Int, UnsafePointer<UInt16>, Int) -> Void
-    ) {
-        let block = 1 << 14
-        withUnsafeTemporaryAllocation(of: UInt16.self, capacity: block) { work in
-            guard let start = work.baseAddress else { return }
-            for offset in stride(from: 0, to: count, by: block) {
-                let length = min(block, count - offset)
-                UnsafeMutableRawPointer(start).copyMemory(from: base + offset * 2, byteCount: length * 2)
-                convert(offset, UnsafePointer(start), length)
-            }
-        }
-    }
 
     /// The elements, inside the closure.
     public func withUnsafeBuffer<R>(_ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {

@@ -19,8 +19,9 @@ public struct WeightError: Error, Sendable, CustomStringConvertible {
 /// The tensors of a checkpoint, handed out by name and checked strictly.
 ///
 /// A checkpoint is a Hugging Face folder (`config.json` and `*.safetensors`, single or sharded with an index) or one
-/// safetensors file whose metadata holds the same JSON under `config`. Model code asks for every tensor with the shape it
-/// needs; ``finish()`` then reports everything that was missing, superfluous or misshapen in one error:
+/// safetensors file whose metadata holds the same JSON under `config`. Files are mapped; a tensor becomes single precision when it is asked
+/// for: f16, bf16 and 8-bit floats (with their scales) are widened, adapters are added. Model code asks for every tensor with the shape
+/// it needs; ``finish()`` then reports everything that was missing, superfluous or misshapen in one error:
 ///
 ///     let weights = try WeightStore(path: "vae")
 ///     let conv = Linear(weights.scope("encoder.conv_in"), 96, 3)
@@ -30,26 +31,36 @@ public final class WeightStore: Sendable {
     public let path: String
     /// `config.json`, or the metadata entry `config` of a single file; empty when there is none.
     public let configuration: Data
-    private let files: [SafetensorsFile]
-    /// Which file holds a tensor.
-    private let index: [String: Int]
-    private let state = Mutex(State())
+    /// Bytes of weights that may stay in memory; those of deep networks beyond that are read again from the file at each use.
+    public let residentLimit: Int
+    /// Tensors as the files name them (but for a prefix that all share, and the scales of 8-bit tensors).
+    private let stored: [String: StoredWeight]
+    private let adapters: [LowRankAdapter]
+    private let weights: [String: StoredWeight]
+    private let state: Mutex<State>
 
     private struct State {
         var used: Set<String> = []
         var problems: [String] = []
+        /// Tensors whose bytes are in the sum, or stay in memory only while they are used.
+        var counted: Set<String> = []
+        var residentBytes = 0
     }
 
     /// Opens a checkpoint; tensors are read when asked for.
     ///
+    /// - Parameters:
+    ///   - adapters: LoRA files that are added to the weights.
+    ///   - residentLimit: Bytes of weights that may stay in memory; nil: three fifths of the memory this process may use.
     /// - Throws: ``WeightError`` when there is no checkpoint, a shard is missing or two hold the same tensor;
     ///   `SafetensorsError` when a file is damaged.
-    public init(path: String) throws {
-        self.path = path
+    public convenience init(path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw WeightError(path: path, "does not exist; a model folder or a .safetensors file is needed")
         }
+        let files: [SafetensorsFile]
+        let configuration: Data
         if isFolder.boolValue {
             files = try Self.shards(folder: path).map { try SafetensorsFile(path: $0) }
             configuration = (try? Data(contentsOf: URL(filePath: path).appending(path: "config.json"))) ?? Data()
@@ -58,13 +69,66 @@ public final class WeightStore: Sendable {
             files = [file]
             configuration = Data((file.metadata["config"] ?? "").utf8)
         }
-        var index: [String: Int] = [:]
-        for (number, file) in files.enumerated() {
-            for name in file.tensors.keys where index.updateValue(number, forKey: name) != nil {
+        var stored: [String: StoredWeight] = [:]
+        for file in files {
+            for (name, info) in file.tensors where stored.updateValue(StoredWeight(part: StoredPart(file, info)), forKey: name) != nil {
                 throw WeightError(path: path, "tensor '\(name)' is in more than one file, \(file.file.path) among them")
             }
         }
-        self.index = index
+        self.init(
+            path: path, configuration: configuration, residentLimit: residentLimit ?? MemoryLimit.bytes() / 5 * 3, stored: Self.tidied(stored),
+            adapters: adapters, names: .asStored)
+    }
+
+    private init(
+        path: String, configuration: Data, residentLimit: Int, stored: [String: StoredWeight], adapters: [LowRankAdapter], names: WeightNames
+    ) {
+        self.path = path
+        self.configuration = configuration
+        self.residentLimit = residentLimit
+        self.stored = stored
+        self.adapters = adapters
+        var weights: [String: StoredWeight] = [:]
+        var problems: [String] = []
+        for (name, weight) in stored {
+            let targets = names.names(name)
+            for (part, target) in targets.enumerated() {
+                var weight = weight
+                if targets.count > 1, let rows = weight.part.info.shape.first {
+                    let range = (part * rows / targets.count)..<((part + 1) * rows / targets.count)
+                    weight = StoredWeight(part: StoredPart(weight.part.file, weight.part.info, rows: range), scale: weight.scale)
+                }
+                if weights.updateValue(weight, forKey: target) != nil { problems.append("two tensors of the files are '\(target)'") }
+            }
+        }
+        let merged = AdapterMerging(weights, names: names, adapters: adapters)
+        self.weights = merged.weights
+        state = Mutex(State(problems: problems + merged.problems))
+    }
+
+    /// The same checkpoint under the names of a network.
+    public func translated(by names: WeightNames) -> WeightStore {
+        WeightStore(path: path, configuration: configuration, residentLimit: residentLimit, stored: stored, adapters: adapters, names: names)
+    }
+
+    /// Drops the prefix that checkpoints of whole programs put before every name, and ties the scales of 8-bit tensors to them.
+    private static func tidied(_ stored: [String: StoredWeight]) -> [String: StoredWeight] {
+        let markers = ["scaled_fp8", "spiece_model"]
+        var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(".comfy_quant") }
+        for prefix in ["model.diffusion_model.", "diffusion_model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
+            result = Dictionary(uniqueKeysWithValues: result.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
+        }
+        for (name, weight) in result {
+            for suffix in [".scale_weight", ".weight_scale"] where name.hasSuffix(suffix) {
+                let target = String(name.dropLast(suffix.count)) + ".weight"
+                guard result[target] != nil else { continue }
+                result[target]?.scale = weight.part
+                result[name] = nil
+            }
+            // Scales of activations: ours are not quantised.
+            if name.hasSuffix(".scale_input") || name.hasSuffix(".input_scale") { result[name] = nil }
+        }
+        return result
     }
 
     /// The safetensors files of a folder: those of its index, else the one with a standard name, else all there are.
@@ -123,42 +187,91 @@ public final class WeightStore: Sendable {
     }
 
     /// All names, sorted.
-    public var names: [String] { index.keys.sorted() }
+    public var names: [String] { weights.keys.sorted() }
     /// Whether there is a tensor of that name.
-    public func contains(_ name: String) -> Bool { index[name] != nil }
+    public func contains(_ name: String) -> Bool { weights[name] != nil }
     /// The shape of a tensor, if there is one of that name.
-    public func shape(_ name: String) -> [Int]? { index[name].flatMap { files[$0].tensors[name]?.shape } }
+    public func shape(_ name: String) -> [Int]? { weights[name]?.shape }
+
+    /// Tensors and bytes in the files by element type, largest first.
+    public var storedTypes: [(type: String, tensors: Int, bytes: Int)] {
+        let parts = stored.values.flatMap { [$0.part, $0.scale].compactMap { $0 } }
+        return Dictionary(grouping: parts) { $0.info.dtype.rawValue }
+            .map { ($0.key, $0.value.count, $0.value.reduce(0) { $0 + $1.info.range.count }) }.sorted { ($0.2, $0.0) > ($1.2, $1.0) }
+    }
 
     /// A tensor of the given shape (−1: any size).
     ///
     /// When it is missing, misshapen, not of a floating type or holds NaN or infinity, that is recorded for ``finish()`` and
     /// zeros come back, so that one pass finds all mistakes.
     public func tensor(_ name: String, shape: [Int]) -> Tensor {
-        let substitute = shape.map { max($0, 1) }
-        guard let number = index[name], let info = files[number].tensors[name] else {
-            report("tensor '\(name)' is missing (shape \(shape) expected)")
-            return Tensor(zeros: substitute)
-        }
-        state.withLock { _ = $0.used.insert(name) }
-        guard info.shape.count == shape.count, zip(shape, info.shape).allSatisfy({ $0 == -1 || $0 == $1 }) else {
-            report("tensor '\(name)' has shape \(info.shape), \(shape) expected")
-            return Tensor(zeros: substitute)
-        }
+        func zeros() -> Tensor { Tensor(zeros: shape.map { max($0, 1) }) }
+        let isFirst = state.withLock { !$0.used.contains(name) }
+        guard let weight = stored(name, shape: shape), let fitting = Self.fitting(weight.shape, shape) else { return zeros() }
         do {
-            let tensor = try Tensor(files[number], name)
-            if !tensor.isFinite { report("tensor '\(name)' holds NaN or infinity; the file is damaged") }
-            return tensor
+            let tensor = try weight.load()
+            if isFirst, !tensor.isFinite { report("tensor '\(name)' holds NaN or infinity; the file is damaged") }
+            return tensor.shape == fitting ? tensor : tensor.reshaped(fitting)
         } catch {
             report((error as? SafetensorsError)?.message ?? "\(error)")
-            return Tensor(zeros: substitute)
+            return zeros()
         }
     }
 
-    private func report(_ problem: String) { state.withLock { $0.problems.append(problem) } }
+    /// Where a tensor of the given shape (−1: any size) lies; nil if there is none, which ``finish()`` then reports.
+    func stored(_ name: String, shape: [Int]) -> StoredWeight? {
+        guard let weight = weights[name] else {
+            report("tensor '\(name)' is missing (shape \(shape) expected)")
+            return nil
+        }
+        state.withLock { _ = $0.used.insert(name) }
+        guard Self.fitting(weight.shape, shape) != nil else {
+            report("tensor '\(name)' has shape \(weight.shape), \(shape) expected")
+            return nil
+        }
+        return weight
+    }
+
+    /// The stored shape as the one asked for; dimensions of size 1 may be missing on either side.
+    private static func fitting(_ stored: [Int], _ wanted: [Int]) -> [Int]? {
+        if stored.count == wanted.count { return zip(wanted, stored).allSatisfy { $0 == -1 || $0 == $1 } ? stored : nil }
+        guard !wanted.contains(-1), stored.filter({ $0 != 1 }) == wanted.filter({ $0 != 1 }) else { return nil }
+        return wanted
+    }
+
+    /// Bytes that the tensors under these prefixes take in single precision.
+    func byteCount(under prefixes: [String]) -> Int {
+        weights.reduce(0) { sum, entry in prefixes.contains { entry.key.hasPrefix($0 + ".") } ? sum + 4 * entry.value.count : sum }
+    }
+
+    /// Ends a group of tensors that were read: those of a deep network's layers count by ``reserve(_:spare:)``, others in full.
+    func count(readIsResident: Bool) {
+        state.withLock { state in
+            let new = state.used.subtracting(state.counted)
+            if readIsResident { state.residentBytes += new.reduce(0) { $0 + 4 * (weights[$1]?.count ?? 0) } }
+            state.counted.formUnion(new)
+        }
+    }
+
+    /// Takes so many bytes of the resident limit, if there is room for them and for `spare` more.
+    func reserve(_ bytes: Int, spare: Int) -> Bool {
+        state.withLock { state in
+            guard state.residentBytes + bytes + spare <= residentLimit else { return false }
+            state.residentBytes += bytes
+            return true
+        }
+    }
+
+    /// Has the tensors under these prefixes read from disk while something else is computed.
+    func prefetch(under prefixes: [String]) {
+        for (name, weight) in weights where prefixes.contains(where: { name.hasPrefix($0 + ".") }) { weight.part.prefetch() }
+    }
+
+    func report(_ problem: String) { state.withLock { $0.problems.append(problem) } }
 
     /// Marks tensors as known though the model does not use them.
     public func ignore(where matches: (String) -> Bool) {
-        let names = index.keys.filter(matches)
+        let names = weights.keys.filter(matches)
         state.withLock { $0.used.formUnion(names) }
     }
 
@@ -167,7 +280,7 @@ public final class WeightStore: Sendable {
     /// - Throws: ``WeightError`` that lists missing, misshapen, damaged and superfluous tensors (at most ten of them).
     public func finish() throws {
         let state = state.withLock { $0 }
-        let extra = index.keys.filter { !state.used.contains($0) }.sorted().map {
+        let extra = weights.keys.filter { !state.used.contains($0) }.sorted().map {
             "tensor '\($0)' of shape \(shape($0) ?? []) is not part of the model"
         }
         let problems = state.problems + extra

@@ -15,12 +15,20 @@ struct ModelCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
         var inputs: String
         @Option(help: ArgumentHelp("Where the outputs go, under the reference's names.", valueName: "file"), completion: .file()) var output: String
+        @Option(
+            name: .customLong("lora"),
+            help: ArgumentHelp("A LoRA that is added to the weights, with its weight (1 if missing); may be given several times.", valueName: "file[=weight]"))
+        var adapters: [AdapterOption] = []
+        @Option(help: ArgumentHelp("Weights that may stay in memory, such as 8GB; the rest is read from disk at each use.", valueName: "size"))
+        var weightMemory: ByteSize?
         @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
 
         func run() throws {
             let started = Date()
+            let adapters = try adapters.map { try LowRankAdapter(path: $0.path, weight: $0.weight) }
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
-                try NetworkEvaluation.evaluate(model: model, inputs: SafetensorsFile(path: inputs))
+                try NetworkEvaluation.evaluate(
+                    model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) }, inputs: SafetensorsFile(path: inputs))
             }
             unlink(output + ".part")
             let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)
@@ -36,5 +44,21 @@ struct ModelCommand: ParsableCommand {
             print(table.text)
             print("\(outputs.count) tensors in \(output), \(durationText(Date().timeIntervalSince(started)))")
         }
+    }
+}
+
+/// `FILE` or `FILE=WEIGHT`.
+struct AdapterOption: ExpressibleByArgument {
+    let path: String
+    let weight: Float
+
+    init?(argument: String) {
+        guard let mark = argument.lastIndex(of: "=") else {
+            (path, weight) = (argument, 1)
+            return
+        }
+        guard let weight = Float(argument[argument.index(after: mark)...]), weight.isFinite, mark > argument.startIndex else { return nil }
+        path = String(argument[..<mark])
+        self.weight = weight
     }
 }

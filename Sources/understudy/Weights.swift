@@ -1,7 +1,9 @@
 import ArgumentParser
 import Foundation
+import Models
 import NodeKit
 import Safetensors
+import Tensors
 
 struct Weights: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -34,10 +36,21 @@ struct Weights: ParsableCommand {
     struct Show: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors.")
         @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
+        @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
+        @Option(help: ArgumentHelp("Its size in pixels.", valueName: "width×height")) var size = PixelSize(width: 1280, height: 720)
 
         func run() throws {
+            // The store also finds what single files cannot show: missing shards, tensors that are there twice.
+            let store = try WeightStore(path: path)
             let model = try Model(path: path)
-            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount)) on disk, \(byteText(4 * model.parameterCount)) in memory as f32")
+            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
+            print("stored as \(store.storedTypes.map { "\($0.type): \($0.tensors) tensors, \(byteText($0.bytes))" }.joined(separator: "; "))")
+            if let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height) {
+                print("memory: \(byteText(estimate.weights)) of weights in single precision\(estimate.streamed.map { ", \(byteText($0)) where layers are read from disk as needed" } ?? "")")
+                if let (bytes, subject) = estimate.activations { print("        about \(byteText(bytes)) of activations for \(subject)") }
+            } else {
+                print("memory: \(byteText(4 * model.parameterCount)) of weights in single precision")
+            }
             if let config = model.config { print(config) }
             var table = TextTable()
             for info in model.files.flatMap(\.tensors.values).sorted(by: { $0.name < $1.name }) {
@@ -105,4 +118,22 @@ private struct Model {
 
     var parameterCount: Int { files.flatMap(\.tensors.values).reduce(0) { $0 + $1.count } }
     var byteCount: Int { files.reduce(0) { $0 + $1.file.byteCount } }
+}
+
+/// `1280x720` or `1280×720`.
+struct PixelSize: ExpressibleByArgument {
+    let width: Int, height: Int
+
+    init(width: Int, height: Int) {
+        self.width = width
+        self.height = height
+    }
+
+    init?(argument: String) {
+        let parts = argument.split { $0 == "x" || $0 == "×" }.map { Int($0) }
+        guard parts.count == 2, let width = parts[0], let height = parts[1], (8...65536).contains(width), (8...65536).contains(height) else { return nil }
+        self.init(width: width, height: height)
+    }
+
+    var defaultValueDescription: String { "\(width)×\(height)" }
 }

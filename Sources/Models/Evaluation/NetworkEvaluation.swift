@@ -7,13 +7,18 @@ public import Tensors
 /// Names, shapes and batches are those of the reference implementations (diffusers, transformers).
 public enum NetworkEvaluation {
     /// - Parameters:
-    ///   - path: A model folder, or one safetensors file.
+    ///   - path: A model folder, or one safetensors file; or a scheduler's folder.
+    ///   - adapters: LoRA files that are added to its weights.
+    ///   - residentLimit: Bytes of weights that may stay in memory; nil: as the machine allows.
     ///   - inputs: A file of named inputs.
     /// - Returns: Outputs by name.
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
-    public static func evaluate(model path: String, inputs: SafetensorsFile) throws -> [String: Tensor] {
-        let weights = try WeightStore(path: path)
-        let name = try className(weights)
+    public static func evaluate(
+        model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile
+    ) throws -> [String: Tensor] {
+        if SchedulerEvaluation.isScheduler(path) { return try SchedulerEvaluation.evaluate(path, inputs) }
+        let weights = try WeightStore(path: path, adapters: adapters, residentLimit: residentLimit)
+        let name = try weights.className()
         let reader = Inputs(file: inputs, model: name)
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
@@ -28,18 +33,6 @@ public enum NetworkEvaluation {
                 "cannot evaluate a '\(name)'; known are WanTransformer3DModel, WanAnimateTransformer3DModel, WanAnimate2Transformer3DModel, AutoencoderKLWan, CLIPVisionModel, UMT5EncoderModel, Wav2Vec2Model"
             )
         }
-    }
-
-    private static func className(_ weights: WeightStore) throws -> String {
-        struct Names: Decodable {
-            var _class_name: String?
-            var architectures: [String]?
-        }
-        let names: Names = try weights.configuration()
-        guard let name = names._class_name ?? names.architectures?.first else {
-            throw WeightError(path: weights.path, "config.json has neither '_class_name' nor 'architectures'")
-        }
-        return name
     }
 
     /// Named inputs, with errors that name them.
@@ -130,14 +123,28 @@ public enum NetworkEvaluation {
         let (sample, reference) = model.reference(driving.x, driving.context)
         let heads = [c.heads, c.headDim]
         func stacked(_ values: [Tensor]) -> Tensor { Tensor.stacked(values.map { $0.reshaped([1, $0.shape[0]] + heads) }) }
+        var extent: (frames: Int, plane: Int)?
+        if inputs.has("origin_len") || inputs.has("origin_area") {
+            let length = try inputs.numbers("origin_len").map { Int($0) }, area = try inputs.numbers("origin_area").map { Int($0) }
+            guard length.count == 1, area.count == 2, length[0] >= 0, area.allSatisfy({ (1...100_000).contains($0) }) else {
+                throw inputs.refuse("'origin_len' must be one number of frames, 'origin_area' height and width")
+            }
+            extent = (length[0] / 4 + 1, area[0] * area[1] / 256)
+        }
         var outputs = [
             "reference_sample": sample, "reference_keys": stacked(reference.layers.map(\.k)), "reference_values": stacked(reference.layers.map(\.v)),
         ]
         guard inputs.has("latents") else { return outputs }
         let generated = try pass("", latents: "latents", condition: "condition")
         guard let t = try inputs.numbers("timestep").first else { throw inputs.refuse("'timestep' is empty") }
-        outputs["sample"] = model(generated.x, timestep: Float(t), generated.context, reference)
-        outputs["sample_unconditional"] = model(generated.x, timestep: Float(t), generated.context, reference, isUnconditional: true)
+        let frames = max(driving.x.shape[1], generated.x.shape[1] - c.patchSize[0]) / c.patchSize[0]
+        let plane = [driving.x, generated.x].map { $0.shape[2] / c.patchSize[1] * ($0.shape[3] / c.patchSize[2]) }.max() ?? 0
+        if let extent, extent.frames < frames || extent.plane < plane {
+            throw inputs.refuse("'origin_len' and 'origin_area' are \(extent.frames) latent frames of \(extent.plane) tokens; the latents have \(frames) of \(plane)")
+        }
+        outputs["sample"] = model(generated.x, timestep: Float(t), generated.context, reference, extent: extent)
+        outputs["sample_unconditional"] = model(
+            generated.x, timestep: Float(t), generated.context, reference, isUnconditional: true, extent: extent)
         return outputs
     }
 
@@ -182,23 +189,25 @@ public enum NetworkEvaluation {
         var outputs: [String: Tensor] = [:]
         // Tiles are cut in pixels, which a patchified layout has fewer of.
         let tiling = c.patchSize == 1 ? VAETiling(size: 24, stride: 16) : nil
+        func each(_ x: Tensor, _ body: (Tensor) -> Tensor) -> Tensor { Tensor.stacked((0..<x.shape[0]).map { body(x.selected(0, $0)) }) }
         for name in ["video", "image"] where inputs.has(name) {
-            let x = try inputs.tensor(name, [1, 3, -1, -1, -1]).squeezed(0)
-            guard vae.accepts(width: x.shape[3], height: x.shape[2]), x.shape[1] % 4 == 1 else {
-                throw inputs.refuse("'\(name)' \(x.shape): 1 + 4k frames with sides that are multiples of \(c.spatialStride) are needed")
+            let x = try inputs.tensor(name, [-1, 3, -1, -1, -1])
+            guard vae.accepts(width: x.shape[4], height: x.shape[3]), x.shape[0] > 0, x.shape[2] > 0 else {
+                throw inputs.refuse("'\(name)' \(x.shape): frames with sides that are multiples of \(c.spatialStride) are needed")
             }
-            let posterior = vae.encode(x)
-            outputs["\(name)_mean"] = posterior.mean.unsqueezed(0)
-            outputs["\(name)_standardised"] = vae.standardized(posterior.mean).unsqueezed(0)
+            let posteriors = (0..<x.shape[0]).map { vae.encode(x.selected(0, $0)) }
+            outputs["\(name)_mean"] = Tensor.stacked(posteriors.map(\.mean))
+            outputs["\(name)_standardised"] = Tensor.stacked(posteriors.map { vae.standardized($0.mean) })
             guard name == "video" else { continue }
-            outputs["video_logvar"] = posterior.logVariance.unsqueezed(0)
-            if let tiling { outputs["video_mean_tiled"] = vae.encode(x, tiling: tiling).mean.unsqueezed(0) }
+            outputs["video_logvar"] = Tensor.stacked(posteriors.map(\.logVariance))
+            if let tiling { outputs["video_mean_tiled"] = each(x) { vae.encode($0, tiling: tiling).mean } }
         }
         if inputs.has("latents_standardised") {
-            let latents = vae.destandardized(try inputs.tensor("latents_standardised", [1, c.latentChannels, -1, -1, -1]).squeezed(0))
-            outputs["decoded"] = vae.decode(latents).unsqueezed(0)
-            outputs["decoded_first"] = vae.decode(latents.sliced(1, 0..<1)).unsqueezed(0)
-            if let tiling { outputs["decoded_tiled"] = vae.decode(latents, tiling: tiling).unsqueezed(0) }
+            let latents = try inputs.tensor("latents_standardised", [-1, c.latentChannels, -1, -1, -1])
+            guard latents.count > 0 else { throw inputs.refuse("'latents_standardised' \(latents.shape) is empty") }
+            outputs["decoded"] = each(latents) { vae.decode(vae.destandardized($0)) }
+            outputs["decoded_first"] = each(latents) { vae.decode(vae.destandardized($0).sliced(1, 0..<1)) }
+            if let tiling { outputs["decoded_tiled"] = each(latents) { vae.decode(vae.destandardized($0), tiling: tiling) } }
         }
         guard !outputs.isEmpty else { throw inputs.refuse("an AutoencoderKLWan needs 'video', 'image' or 'latents_standardised'") }
         return outputs

@@ -58,7 +58,7 @@ public struct CLIPVision: Sendable {
     let patches: Tensor  // [hidden, channels·p·p]
     let positions: Tensor  // [tokens, hidden]
     let preNorm, postNorm: LayerNorm
-    let layers: [Layer]
+    let layers: LayerStack<Layer>
     let projection: Tensor?
 
     struct Layer: Sendable {
@@ -92,7 +92,8 @@ public struct CLIPVision: Sendable {
         positions = root.tensor("embeddings.position_embedding.weight", shape: [side * side + 1, d])
         preNorm = LayerNorm(root.scope("pre_layrnorm"), d, eps: c.eps)  // spelled so in published files
         postNorm = LayerNorm(root.scope("post_layernorm"), d, eps: c.eps)
-        layers = (0..<c.layers).map { index in
+        let stem = root.prefix.isEmpty ? "" : root.prefix + "."
+        layers = LayerStack(weights, count: c.layers, prefixes: { ["\(stem)encoder.layers.\($0)"] }) { index in
             let scope = root.scope("encoder.layers", index)
             return Layer(
                 attentionNorm: LayerNorm(scope.scope("layer_norm1"), d, eps: c.eps),
@@ -123,7 +124,9 @@ public struct CLIPVision: Sendable {
         let columns = cut.reshaped(c.channels, side, p, side, p).permuted(1, 3, 0, 2, 4).reshaped(side * side, -1)
         var x = preNorm(Tensor.concatenated([classEmbedding, columns.linear(patches)], 0) + positions)
         var states = [x]
-        for layer in layers {
+        for index in 0..<layers.count {
+            layers.prefetch(index + 1)
+            let layer = layers[index]
             let y = layer.attentionNorm(x)
             x += layer.out(attention(layer.q(y), layer.k(y), layer.v(y), heads: c.heads))
             x += layer.feedForwardOut(activated(layer.feedForwardIn(layer.feedForwardNorm(x))))

@@ -22,4 +22,7 @@ public struct FlowSchedule: Sendable, Equatable {
             return shift * level / (1 + (shift - 1) * level)
         }
     }
+
+    /// The levels of a published schedule.
+    public init(_ published: PublishedSchedule) { sigmas = published.sigmas.map { Double($0) } }
 }

@@ -54,8 +54,8 @@ public struct UMT5Encoder: Sendable {
     }
 
     public let configuration: Configuration
-    let embedding: Tensor  // [vocabulary, dim]
-    let layers: [Layer]
+    let embedding: WeightTable  // [vocabulary, dim]
+    let layers: LayerStack<Layer>
     let norm: Tensor  // [dim]
 
     struct Layer: Sendable {
@@ -74,8 +74,9 @@ public struct UMT5Encoder: Sendable {
         configuration = c
         let inner = c.heads * c.keyDim
         let shared = weights.contains("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
-        embedding = weights.tensor(shared, shape: [c.vocabulary, c.dim])
-        layers = (0..<c.layers).map { index in
+        embedding = WeightTable(weights, shared, shape: [c.vocabulary, c.dim])
+        norm = weights.tensor("encoder.final_layer_norm.weight", shape: [c.dim])
+        layers = LayerStack(weights, count: c.layers, prefixes: { ["encoder.block.\($0)"] }) { index in
             let a = weights.scope("encoder.block.\(index).layer.0"), f = weights.scope("encoder.block.\(index).layer.1")
             return Layer(
                 attentionNorm: a.tensor("layer_norm.weight", shape: [c.dim]), feedForwardNorm: f.tensor("layer_norm.weight", shape: [c.dim]),
@@ -86,7 +87,6 @@ public struct UMT5Encoder: Sendable {
                 up: f.tensor("DenseReluDense.wi_1.weight", shape: [c.feedForwardDim, c.dim]),
                 down: f.tensor("DenseReluDense.wo.weight", shape: [c.dim, c.feedForwardDim]))
         }
-        norm = weights.tensor("encoder.final_layer_norm.weight", shape: [c.dim])
         weights.ignore { $0.hasPrefix("decoder.") || $0 == "lm_head.weight" || $0 == "encoder.embed_tokens.weight" }
         try weights.finish()
     }
@@ -110,9 +110,11 @@ public struct UMT5Encoder: Sendable {
         let c = configuration
         precondition(tokens.count == isKept.count && tokens.allSatisfy { $0 >= 0 && $0 < c.vocabulary }, "token numbers outside the vocabulary")
         let count = tokens.count
-        var x = Tensor.concatenated(tokens.map { embedding.sliced(0, $0..<($0 + 1)) }, 0)
+        var x = embedding.rows(tokens)
         let buckets = (-(count - 1)...(count - 1)).map(bucket)
-        for layer in layers {
+        for index in 0..<layers.count {
+            layers.prefetch(index + 1)
+            let layer = layers[index]
             let table = layer.bias.array
             let bias = Tensor([c.heads, count, count]) { out in
                 for head in 0..<c.heads {

@@ -20,7 +20,7 @@ extension AutoencoderKLWan {
         let x = patchified(video)
         let ratio = configuration.spatialStride / configuration.patchSize
         let latent = VAETiling(size: tiling.size / ratio, stride: tiling.stride / ratio)
-        guard max(video.shape[2], video.shape[3]) > tiling.size else { return encode(video) }
+        guard max(x.shape[2], x.shape[3]) > tiling.size else { return encode(video) }
         let moments = tiled(
             x, tiling, into: latent, blend: latent.size - latent.stride, height: x.shape[2] / ratio, width: x.shape[3] / ratio
         ) { tile in

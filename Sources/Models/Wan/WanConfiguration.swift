@@ -1,3 +1,4 @@
+import Foundation
 import Tensors
 
 /// The `config.json` of a ``WanTransformer``, as diffusers writes it for `WanTransformer3DModel` and `WanAnimateTransformer3DModel`.
@@ -161,5 +162,55 @@ public struct WanConfiguration: Decodable, Sendable {
             side /= 2
         }
         guard layers % faceInterval == 0 else { throw refuse("num_layers \(layers) is no multiple of inject_face_latents_blocks \(faceInterval)") }
+    }
+}
+
+extension WanConfiguration {
+    /// The sizes of a checkpoint without `config.json`, read off its tensors; heads are 128 wide, as in all that were published.
+    ///
+    /// - Throws: `WeightError` when a tensor that tells a size is missing.
+    init(readOff weights: WeightStore) throws {
+        func shape(_ name: String, rank: Int) throws -> [Int] {
+            guard let shape = weights.shape(name), shape.count == rank else {
+                throw WeightError(path: weights.path, "has no config.json, and no tensor '\(name)' from which the sizes of a Wan transformer could be told")
+            }
+            return shape
+        }
+        let isAnimate = weights.contains("pose_patch_embedding.weight")
+        // The defaults first: the decoder fills them in for an empty object.
+        self = try JSONDecoder().decode(
+            WanConfiguration.self, from: Data(#"{"_class_name": "\#(isAnimate ? "WanAnimateTransformer3DModel" : "WanTransformer3DModel")"}"#.utf8))
+        let patch = try shape("patch_embedding.weight", rank: 5)
+        patchSize = Array(patch[2...])
+        inChannels = patch[1]
+        headDim = 128
+        heads = patch[0] / 128
+        outChannels = try shape("proj_out.weight", rank: 2)[0] / max(1, patchSize.reduce(1, *))
+        textDim = try shape("condition_embedder.text_embedder.linear_1.weight", rank: 2)[1]
+        freqDim = try shape("condition_embedder.time_embedder.linear_1.weight", rank: 2)[1]
+        ffnDim = try shape("blocks.0.ffn.net.0.proj.weight", rank: 2)[0]
+        layers = 1 + (weights.names.compactMap { name in name.hasPrefix("blocks.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
+        crossAttentionNorm = weights.contains("blocks.0.norm2.weight")
+        imageDim = weights.shape("condition_embedder.image_embedder.norm1.weight")?.first
+        addedKeyValueDim = weights.shape("blocks.0.attn2.add_k_proj.weight")?.last
+        imagePositions = weights.shape("condition_embedder.image_embedder.pos_embed").flatMap { $0.count == 3 ? $0[1] : nil }
+        guard isAnimate else { return }
+        latentChannels = try shape("pose_patch_embedding.weight", rank: 5)[1]
+        let directions = try shape("motion_encoder.motion_synthesis_weight", rank: 2)
+        (motionOutputDim, motionDim) = (directions[0], directions[1])
+        motionStyleDim = try shape("motion_encoder.conv_out.weight", rank: 4)[0]
+        faceHiddenDim = try shape("face_encoder.conv2.weight", rank: 3)[1]
+        faceHeads = try shape("face_encoder.conv1_local.weight", rank: 3)[0] / max(1, faceHiddenDim)
+        let adapters = 1 + (weights.names.compactMap { name in name.hasPrefix("face_adapter.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
+        faceInterval = layers / adapters
+        // Channels of the motion encoder, from the picture's side down to 4.
+        var side = 4, channels: [Int] = []
+        while let width = weights.shape("motion_encoder.res_blocks.\(channels.count).conv1.weight")?.first {
+            channels.append(width)
+            side *= 2
+        }
+        motionSize = side
+        channels.append(try shape("motion_encoder.conv_out.weight", rank: 4)[1])
+        motionChannels = Dictionary(uniqueKeysWithValues: channels.enumerated().map { ("\(side >> $0)", $1) })
     }
 }

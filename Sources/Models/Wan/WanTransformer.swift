@@ -6,8 +6,8 @@ public import Tensors
 public struct WanTransformer: Sendable {
     public let configuration: WanConfiguration
     let patchEmbedding: Patches
-    let embedder: WanConditionEmbedder
-    let blocks: [WanBlock]
+    let embedder: LayerStack<WanConditionEmbedder>  // one
+    let layers: LayerStack<WanLayer>
     let headModulation: Tensor  // [2, dim]: shift, scale
     let head: Linear
     let animate: Animate?
@@ -17,7 +17,6 @@ public struct WanTransformer: Sendable {
         let posePatches: Patches
         let motion: WanMotionEncoder
         let face: WanFaceEncoder
-        let adapters: [WanFaceAdapter]
     }
 
     /// A convolution whose stride is its kernel, as a linear layer over patches.
@@ -39,56 +38,67 @@ public struct WanTransformer: Sendable {
         }
     }
 
-    /// What stays the same through all steps of a segment: keys and values of text, image and face, and the pose's tokens.
-    public struct Conditioning: Sendable {
-        let contexts: [WanAttention.Context]
-        let poseTokens: Tensor?
-        let faces: [KeyValue]
-    }
+    public typealias Conditioning = WanConditioning
 
-    /// Builds the network from a checkpoint.
+    /// Builds the network from a checkpoint, in the names of diffusers or of the original; without `config.json` its sizes are read off
+    /// the tensors.
     ///
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
-        let c: WanConfiguration = try weights.configuration()
+        let weights = weights.translated(by: .wanTransformer)
+        let c = try weights.configuration.isEmpty ? WanConfiguration(readOff: weights) : weights.configuration()
         try c.check(path: weights.path)
         configuration = c
         let root = weights.root
         patchEmbedding = Patches(root.scope("patch_embedding"), c.inChannels, c)
-        embedder = WanConditionEmbedder(root.scope("condition_embedder"), c)
-        blocks = (0..<c.layers).map { WanBlock(root.scope("blocks", $0), c) }
         headModulation = root.tensor("scale_shift_table", shape: [1, 2, c.dim]).squeezed(0)
         head = Linear(root.scope("proj_out"), c.dim, c.outChannels * c.patchSize.reduce(1, *))
         animate =
             c.isAnimate
             ? Animate(
                 posePatches: Patches(root.scope("pose_patch_embedding"), c.latentChannels ?? 16, c),
-                motion: WanMotionEncoder(root.scope("motion_encoder"), c),
-                face: WanFaceEncoder(root.scope("face_encoder"), c),
-                adapters: (0..<(c.layers / c.faceInterval)).map { WanFaceAdapter(root.scope("face_adapter", $0), c) })
+                motion: WanMotionEncoder(root.scope("motion_encoder"), c), face: WanFaceEncoder(root.scope("face_encoder"), c))
             : nil
-        weights.ignore { $0.hasSuffix("norm_added_q.weight") }
+        embedder = LayerStack(weights, count: 1, prefixes: { _ in ["condition_embedder"] }) { _ in
+            WanConditionEmbedder(root.scope("condition_embedder"), c)
+        }
+        @Sendable func adapter(_ index: Int) -> Int? { c.isAnimate && index % c.faceInterval == 0 ? index / c.faceInterval : nil }
+        layers = LayerStack(
+            weights, count: c.layers, prefixes: { index in ["blocks.\(index)"] + (adapter(index).map { ["face_adapter.\($0)"] } ?? []) }
+        ) { index in
+            WanLayer(
+                block: WanBlock(root.scope("blocks", index), c),
+                adapter: adapter(index).map { WanFaceAdapter(root.scope("face_adapter", $0), c) })
+        }
+        // The blur of the motion encoder is a constant.
+        weights.ignore { $0.hasSuffix("norm_added_q.weight") || $0.hasPrefix("motion_encoder.") && $0.hasSuffix(".kernel") }
         try weights.finish()
     }
 
-    /// Prepares what does not change from step to step.
+    /// Prepares what does not change from step to step; the same conditioning may serve every step and every segment.
     ///
     /// - Parameters:
     ///   - text: Text tokens `[n, textDim]`, padding included: it is attended to.
     ///   - image: CLIP's tokens of the reference `[m, imageDim]`; nil without image branch.
     ///   - pose: Latents of the pose video `[C, T − 1, h, w]`, for Wan-Animate.
     ///   - face: Face pictures of the driving frames `[3, F, size, size]` in −1 … 1, F = 1 + 4·(T − 2), for Wan-Animate.
-    public func conditioning(text: Tensor, image: Tensor? = nil, pose: Tensor? = nil, face: Tensor? = nil) -> Conditioning {
-        let text = embedder.text(text)
-        let image = image.flatMap { tokens in embedder.image.map { $0(tokens) } }
-        let contexts = blocks.map { $0.crossAttention.context(text: text, image: image) }
-        guard let animate, let pose, let face else { return Conditioning(contexts: contexts, poseTokens: nil, faces: []) }
+    public func conditioning(text: Tensor, image: Tensor? = nil, pose: Tensor? = nil, face: Tensor? = nil) -> WanConditioning {
+        let embedder = embedder[0]
+        let prompt = WanContext(
+            text: embedder.text(text), image: image.flatMap { tokens in embedder.image.map { $0(tokens) } }, layers: layers.count,
+            isKept: layers.isResident)
+        return conditioning(WanConditioning(prompt: prompt), pose: pose, face: face)
+    }
+
+    /// The same text and image with another segment's pose and face.
+    public func conditioning(_ same: WanConditioning, pose: Tensor?, face: Tensor?) -> WanConditioning {
+        guard let animate, let pose, let face else { return same }
         let vectors = (0..<face.shape[1]).map { animate.motion(face.selected(1, $0)) }
-        let tokens = animate.face(Tensor.stacked(vectors))
         // The reference's latent frame, which comes first, has a face of zeros.
-        let all = tokens.padded(0, before: 1)
-        return Conditioning(
-            contexts: contexts, poseTokens: animate.posePatches(pose), faces: animate.adapters.map { $0.context(all) })
+        let tokens = animate.face(Tensor.stacked(vectors)).padded(0, before: 1)
+        return WanConditioning(
+            prompt: same.prompt, poseTokens: animate.posePatches(pose),
+            face: WanFaceContext(tokens: tokens, layers: layers.count, isKept: layers.isResident))
     }
 
     /// The velocity at every latent pixel.
@@ -97,23 +107,47 @@ public struct WanTransformer: Sendable {
     ///   - x: `[in, T, h, w]`.
     ///   - timesteps: In 0 … 1000: one, or one per token.
     /// - Returns: `[out, T, h, w]`.
-    public func callAsFunction(_ x: Tensor, timesteps: [Float], _ conditioning: Conditioning) -> Tensor {
+    public func callAsFunction(_ x: Tensor, timesteps: [Float], _ conditioning: WanConditioning) -> Tensor {
+        self(x, timesteps: timesteps, [conditioning])[0]
+    }
+
+    /// The velocities under several conditionings, such as the branches of classifier-free guidance: each layer's weights are read once for
+    /// all of them.
+    ///
+    /// - Parameter caches: One per conditioning, kept from step to step, if steps may reuse one another's work.
+    /// - Returns: `[out, T, h, w]` for each, the same bytes as alone.
+    public func callAsFunction(
+        _ x: Tensor, timesteps: [Float], _ conditionings: [WanConditioning], caches: [StepCache]? = nil
+    ) -> [Tensor] {
         let c = configuration
         let p = c.patchSize
         let (T, H, W) = (x.shape[1] / p[0], x.shape[2] / p[1], x.shape[3] / p[2])
-        var tokens = patchEmbedding(x)
+        layers.prefetch(0)
+        let start = patchEmbedding(x)
         precondition(
-            timesteps.count == 1 || timesteps.count == tokens.shape[0], "\(timesteps.count) timesteps for \(tokens.shape[0]) tokens")
-        if let pose = conditioning.poseTokens { tokens += pose.padded(0, before: tokens.shape[0] - pose.shape[0]) }
-        let (embedding, modulation) = embedder.time(timesteps)
+            timesteps.count == 1 || timesteps.count == start.shape[0], "\(timesteps.count) timesteps for \(start.shape[0]) tokens")
+        precondition(caches.map { $0.count == conditionings.count } ?? true, "one step cache for each conditioning is needed")
+        var tokens = conditionings.map { conditioning in
+            conditioning.poseTokens.map { start + $0.padded(0, before: start.shape[0] - $0.shape[0]) } ?? start
+        }
+        let (embedding, modulation) = embedder[0].time(timesteps)
         let table = RotaryTable(frames: Array(0..<T), grid: (H, W), headDim: c.headDim, theta: 10000)
-        for (index, block) in blocks.enumerated() {
-            tokens = block(tokens, time: modulation, conditioning.contexts[index]) { block.selfAttention.selfAttention($0, table) }
-            if index % c.faceInterval == 0, index / c.faceInterval < conditioning.faces.count, let animate {
-                tokens += animate.adapters[index / c.faceInterval](tokens, conditioning.faces[index / c.faceInterval])
+        var active = Array(conditionings.indices)
+        for index in 0..<layers.count where !active.isEmpty {
+            layers.prefetch(index + 1)
+            let layer = layers[index]
+            for branch in active {
+                let before = tokens[branch]
+                tokens[branch] = layer(before, time: modulation, conditionings[branch], index: index, table)
+                guard index == 0, let caches, layers.count > 1 else { continue }
+                if let known = caches[branch].reuse(from: before, to: tokens[branch]) {
+                    tokens[branch] = known
+                    active.removeAll { $0 == branch }
+                }
             }
         }
-        return Self.output(tokens, embedding, headModulation, head, c, grid: [T, H, W])
+        if let caches, layers.count > 1 { for branch in active { caches[branch].keep(tokens[branch]) } }
+        return tokens.map { Self.output($0, embedding, headModulation, head, c, grid: [T, H, W]) }
     }
 
     /// The modulated head, and patches back to pixels: channels are fastest in a patch.

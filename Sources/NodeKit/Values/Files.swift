@@ -13,8 +13,9 @@ public struct File: PortValue {
     }
 }
 
-/// Weights with their configuration: a Hugging Face folder (`config.json` and safetensors, single or sharded), or one
-/// safetensors file whose metadata holds the configuration under `config`.
+/// Weights with their configuration: a Hugging Face folder (`config.json` and safetensors, single or sharded), one
+/// safetensors file whose metadata holds the configuration under `config`, or a whole pipeline: a folder with `model_index.json` and one
+/// folder per part.
 public struct ModelFolder: PortValue {
     public static let portType = PortType.model
     /// A folder, or a safetensors file.
@@ -35,12 +36,39 @@ public struct ModelFolder: PortValue {
             throw NodeError("no model at '\(path)'")
         }
         guard isFolder.boolValue else { return [path] }
-        let names = try FileManager.default.contentsOfDirectory(atPath: path)
-            .filter { $0.hasSuffix(".json") || $0.hasSuffix(".safetensors") }.sorted()
-        guard !names.isEmpty else {
-            throw NodeError("'\(path)' holds no model: config.json and *.safetensors expected")
+        func files(_ folder: String) throws -> [String] {
+            try FileManager.default.contentsOfDirectory(atPath: folder)
+                .filter { $0.hasSuffix(".json") || $0.hasSuffix(".safetensors") }.sorted().map { "\(folder)/\($0)" }
         }
-        return names.map { "\(path)/\($0)" }
+        var found = try files(path)
+        if isPipeline(path) {
+            for name in try FileManager.default.contentsOfDirectory(atPath: path).sorted() where !name.hasPrefix(".") {
+                if FileManager.default.fileExists(atPath: "\(path)/\(name)", isDirectory: &isFolder), isFolder.boolValue {
+                    found += try files("\(path)/\(name)")
+                }
+            }
+        }
+        guard !found.isEmpty else {
+            throw NodeError("'\(path)' holds no model: config.json and *.safetensors, or model_index.json and folders of them, expected")
+        }
+        return found
+    }
+
+    private static func isPipeline(_ path: String) -> Bool { FileManager.default.fileExists(atPath: "\(path)/model_index.json") }
+
+    /// Whether this is a whole pipeline rather than one network.
+    public var isPipeline: Bool { Self.isPipeline(path) }
+
+    /// The folder of one part of a pipeline, such as `vae`; the path itself where this is a single network.
+    ///
+    /// - Throws: ``NodeError`` when the pipeline has no such part.
+    public func part(_ name: String) throws -> String {
+        guard isPipeline else { return path }
+        let folder = "\(path)/\(name)"
+        guard FileManager.default.fileExists(atPath: folder) else {
+            throw NodeError("the pipeline '\(path)' has no folder '\(name)'")
+        }
+        return folder
     }
 }
 

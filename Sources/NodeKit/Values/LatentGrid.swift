@@ -63,16 +63,22 @@ public struct Latent: WritableValue, TimeSliceable {
     public let firstFrame: Int
     /// Video frames that the film has in all; later ones are padding to be cut off after decoding. Nil: all count.
     public let frameCount: Int?
+    /// Whether the first latent frame codes one video frame by itself although others come before it, so that decoding starts anew there:
+    /// so it is in segments that were handed over in pixels.
+    public let isSeparate: Bool
 
-    public init(grid: LatentGrid, firstFrame: Int = 0, frameCount: Int? = nil) {
+    public init(grid: LatentGrid, firstFrame: Int = 0, frameCount: Int? = nil, isSeparate: Bool = false) {
         self.grid = grid
         self.firstFrame = firstFrame
         self.frameCount = frameCount
+        self.isSeparate = isSeparate
     }
 
     private struct Metadata: Codable {
         var firstFrame: Int
         var frameCount: Int?
+        /// Left out where false.
+        var isSeparate: Bool?
         var spatialStride = 8
         var temporalStride = 4
     }
@@ -81,17 +87,22 @@ public struct Latent: WritableValue, TimeSliceable {
         let file = try artifact.open()
         let metadata = try file.metadata(Metadata.self, of: Self.portType)
         self.init(
-            grid: try LatentGrid(file: file, tensor: "latent"), firstFrame: metadata.firstFrame, frameCount: metadata.frameCount)
+            grid: try LatentGrid(file: file, tensor: "latent"), firstFrame: metadata.firstFrame, frameCount: metadata.frameCount,
+            isSeparate: metadata.isSeparate ?? false)
     }
 
     public func write(to writer: ArtifactWriter) throws {
         try writer.write("latent", grid.values, shape: grid.shape)
-        try writer.set(metadata: Metadata(firstFrame: firstFrame, frameCount: frameCount))
+        try writer.set(
+            metadata: Metadata(firstFrame: firstFrame, frameCount: frameCount, isSeparate: isSeparate ? true : nil))
     }
 
     public func write(frames: Range<Int>, to writer: ArtifactWriter) throws {
         let cut = try grid.slice(LatentGrid.latentRange(of: frames))
-        try Latent(grid: cut, firstFrame: firstFrame + frames.lowerBound, frameCount: frameCount).write(to: writer)
+        try Latent(
+            grid: cut, firstFrame: firstFrame + frames.lowerBound, frameCount: frameCount,
+            isSeparate: isSeparate && frames.lowerBound == 0
+        ).write(to: writer)
     }
 }
 

@@ -1,0 +1,45 @@
+import Models
+import NodeKit
+import Tensors
+
+/// Prompt → embeddings.
+public struct TextEncode: Node {
+    public static let type: NodeType = "text.encode"
+    public static let version = 1
+    public static let summary = "Encodes a prompt by UMT5 into the embeddings that Wan attends to."
+    public static let cost = NodeCost(threads: .all, memory: 4 << 30)
+
+    @Input("UMT5EncoderModel, or a pipeline folder with text_encoder and tokenizer.") var model: ModelFolder
+    @Input("The folder of tokenizer.json, where 'model' has none.") var tokenizer: ModelFolder?
+    @Parameter("What the film shows. Wan-Animate was trained with this one sentence: leave it.") var prompt = "视频中的人在做动作"
+    @Parameter("What it is not to show, for guidance; not set: no such embeddings are made.") var negative: String? = nil
+    @Parameter("Tokens: longer prompts are cut, shorter ones filled with zeros.", in: 1...4096) var length = 512
+    @Output("The tensors 'prompt_embeds' and, where there is a negative prompt, 'negative_prompt_embeds', [1, length, width].")
+    var embeddings: TensorBundle
+
+    public init() {}
+
+    public func run(in context: NodeContext) throws {
+        let tokenizer = try Tokenizer(folder: (tokenizer ?? model).part("tokenizer"))
+        let path = try model.part("text_encoder")
+        let encoder = try UMT5Encoder(WeightStore(path: path))
+        let width = encoder.configuration.dim
+        var prompts = [("prompt_embeds", prompt)]
+        if let negative { prompts.append(("negative_prompt_embeds", negative)) }
+        try $embeddings.write { writer in
+            for (name, text) in prompts {
+                try context.checkCancelled()
+                let tokens = tokenizer(PromptText.cleaned(text), limit: length)
+                guard tokens.allSatisfy({ (0..<encoder.configuration.vocabulary).contains($0) }) else {
+                    throw NodeError("the tokenizer knows tokens that '\(path)' does not: give the tokenizer of this encoder")
+                }
+                // Padding is neither attended to nor kept, so it need not be computed.
+                let states = tokens.isEmpty ? [] : Parallel.$threads.withValue(context.threads) {
+                    encoder(tokens, isKept: [Bool](repeating: true, count: tokens.count)).array
+                }
+                context.log("\(tokens.count) tokens of \(name == "prompt_embeds" ? "the prompt" : "the negative prompt")")
+                try writer.write(name, states + [Float](repeating: 0, count: length * width - states.count), shape: [1, length, width])
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+import Models
+import NodeKit
+
+/// How a published pipeline integrates its flow: by its own scheduler, unless the parameters ask for another.
+struct PublishedSampling {
+    private enum Method {
+        case unipc(UniPCSampler)
+        case flow(FlowSampler)
+    }
+
+    private let method: Method
+    private let steps: Int
+    private let trainingSteps: Int
+
+    /// - Throws: When the pipeline's scheduler is not known, or the sampler does not go with published networks.
+    init(model: ModelFolder, sampler: DiTSegment.Sampler?, steps: Int, shift: Double?) throws {
+        let configuration = model.isPipeline ? try SchedulerConfiguration(folder: model.part("scheduler")) : nil
+        let choice: DiTSegment.Sampler
+        switch (sampler, configuration?.className) {
+        case (let sampler?, _): choice = sampler
+        case (nil, "UniPCMultistepScheduler"), (nil, nil): choice = .unipc
+        case (nil, "FlowMatchEulerDiscreteScheduler"): choice = .euler
+        case (nil, let other?):
+            throw NodeError("the pipeline's scheduler is a \(other), which is not known; set sampler: unipc or euler")
+        }
+        let shift = shift ?? configuration?.shift ?? 5
+        trainingSteps = configuration?.trainingSteps ?? 1000
+        self.steps = steps
+        switch choice {
+        case .unipc:
+            method = .unipc(
+                UniPCSampler(
+                    schedule: .unipc(steps: steps, shift: shift, trainingSteps: trainingSteps), order: configuration?.order ?? 2))
+        case .euler:
+            let schedule = PublishedSchedule.flowMatchEuler(steps: steps, shift: shift, trainingSteps: trainingSteps)
+            method = .flow(FlowSampler(schedule: FlowSchedule(schedule), solver: .euler))
+        case .dpmpp2m: method = .flow(FlowSampler(schedule: FlowSchedule(steps: steps, shift: shift), solver: .dpmpp2m))
+        case .heun: method = .flow(FlowSampler(schedule: FlowSchedule(steps: steps, shift: shift), solver: .heun))
+        }
+    }
+
+    /// Goes from noise to a clean sample, or on from where a killed run was.
+    ///
+    /// - Parameter velocity: The network: `(sample, timestep in 0 … 1000) → dx/dσ`.
+    func run(
+        noise: [Float], _ context: NodeContext, velocity: (_ sample: [Float], _ timestep: Float) throws -> [Float]
+    ) throws -> [Float] {
+        let saved = context.checkpoints?.load()
+        switch method {
+        case .unipc(let sampler):
+            let found = saved.flatMap { UniPCSampler.State($0, count: noise.count, steps: steps, order: sampler.order) }
+            var state = found ?? UniPCSampler.State(sample: noise)
+            begin(state.step, context)
+            while !sampler.isFinished(state) {
+                try context.checkCancelled()
+                try sampler.advance(&state, velocity: velocity)
+                try end(state.step, state.bytes, context)
+            }
+            return state.sample
+        case .flow(let sampler):
+            let found = saved.flatMap { FlowSampler.State($0, count: noise.count, steps: steps) }
+            var state = found ?? FlowSampler.State(sample: noise)
+            begin(state.step, context)
+            while !sampler.isFinished(state) {
+                try context.checkCancelled()
+                try sampler.advance(&state) { try velocity($0, Float($1 * Double(trainingSteps))) }
+                try end(state.step, state.bytes, context)
+            }
+            return state.sample
+        }
+    }
+
+    private func begin(_ step: Int, _ context: NodeContext) {
+        if step > 0 { context.log("going on after step \(step) of \(steps)") }
+        context.progress(step, of: steps, "steps")
+    }
+
+    private func end(_ step: Int, _ bytes: @autoclosure () -> [UInt8], _ context: NodeContext) throws {
+        try context.checkpoints?.save(bytes())
+        context.progress(step, of: steps, "steps")
+    }
+}

@@ -1,0 +1,98 @@
+import Tensors
+
+/// Resizes byte pictures to the same bytes as Pillow: kernels widened when shrinking, rows before columns, fixed-point weights of 22
+/// bits, rounding after each pass.
+public enum ByteResize {
+    /// - Parameters:
+    ///   - pixels: Interleaved bytes, `[height, width, channels]`.
+    ///   - target: Width and height of the result.
+    /// - Returns: `[target.height, target.width, channels]`.
+    public static func resized(
+        _ pixels: [UInt8], width: Int, height: Int, channels: Int = 3, to target: (width: Int, height: Int), _ filter: PictureFilter
+    ) -> [UInt8] {
+        precondition(pixels.count == width * height * channels && target.width > 0 && target.height > 0, "a picture of \(width)×\(height)")
+        var result = pixels
+        if target.width != width {
+            let taps = Taps(from: width, to: target.width, filter)
+            result = rows(result, lines: height, width: width, channels: channels, taps)
+        }
+        if target.height != height {
+            let row = target.width * channels
+            result = columns(result, row: row, Taps(from: height, to: target.height, filter))
+        }
+        return result
+    }
+
+    private static let precision = 22
+
+    /// Which source samples make each target sample.
+    private struct Taps: Sendable {
+        var starts: [Int] = []
+        var weights: [[Int32]] = []
+
+        init(from: Int, to: Int, _ filter: PictureFilter) {
+            let scale = Double(from) / Double(to)
+            let widening = max(scale, 1)
+            let support = filter.support * widening
+            for target in 0..<to {
+                let centre = (Double(target) + 0.5) * scale
+                let first = max(0, Int(centre - support + 0.5)), last = min(from, Int(centre + support + 0.5))
+                let kernel = (first..<max(first, last)).map { filter((Double($0) - centre + 0.5) / widening) }
+                let sum = kernel.reduce(0, +)
+                starts.append(first)
+                weights.append(
+                    kernel.map { value in
+                        let scaled = (sum == 0 ? value : value / sum) * Double(1 << precision)
+                        return Int32(scaled < 0 ? scaled - 0.5 : scaled + 0.5)
+                    })
+            }
+        }
+    }
+
+    private static func rounded(_ sum: Int32) -> UInt8 { UInt8(max(0, min(255, sum >> Int32(precision)))) }
+
+    /// Resizes along rows.
+    private static func rows(_ source: [UInt8], lines: Int, width from: Int, channels: Int, _ taps: Taps) -> [UInt8] {
+        let width = taps.starts.count
+        return [UInt8](unsafeUninitializedCapacity: lines * width * channels) { target, count in
+            // Safe: every range of lines writes its own part of the target.
+            nonisolated(unsafe) let out = target
+            Parallel.forEachRange(count: lines, length: 16) { range in
+                for line in range {
+                    for x in 0..<width {
+                        let start = (line * from + taps.starts[x]) * channels
+                        for channel in 0..<channels {
+                            var sum = Int32(1) << Int32(precision - 1)
+                            for (k, weight) in taps.weights[x].enumerated() {
+                                sum &+= Int32(source[start + k * channels + channel]) &* weight
+                            }
+                            out[(line * width + x) * channels + channel] = rounded(sum)
+                        }
+                    }
+                }
+            }
+            count = lines * width * channels
+        }
+    }
+
+    /// Resizes along columns of rows with `row` bytes.
+    private static func columns(_ source: [UInt8], row: Int, _ taps: Taps) -> [UInt8] {
+        let height = taps.starts.count
+        return [UInt8](unsafeUninitializedCapacity: height * row) { target, count in
+            // Safe: every range of rows writes its own part of the target.
+            nonisolated(unsafe) let out = target
+            Parallel.forEachRange(count: height, length: 16) { range in
+                var sums = [Int32](repeating: 0, count: row)
+                for y in range {
+                    for x in 0..<row { sums[x] = Int32(1) << Int32(precision - 1) }
+                    for (k, weight) in taps.weights[y].enumerated() {
+                        let start = (taps.starts[y] + k) * row
+                        for x in 0..<row { sums[x] &+= Int32(source[start + x]) &* weight }
+                    }
+                    for x in 0..<row { out[y * row + x] = rounded(sums[x]) }
+                }
+            }
+            count = height * row
+        }
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+public import Tensors
+
+/// Pictures as CLIP takes them (`preprocessor_config.json` of a `CLIPImageProcessor`, Pillow backend): resize, crop the middle, normalise.
+public struct CLIPImageProcessor: Decodable, Sendable {
+    /// A size, as configurations of different age write it.
+    public enum Size: Decodable, Sendable, Equatable {
+        /// The shorter side gets this length, the aspect is kept.
+        case shortestEdge(Int)
+        case exact(height: Int, width: Int)
+
+        private enum CodingKeys: String, CodingKey { case shortestEdge = "shortest_edge", height, width }
+
+        public init(from decoder: any Decoder) throws {
+            if let side = try? decoder.singleValueContainer().decode(Int.self) {
+                self = .shortestEdge(side)
+                return
+            }
+            let c = try decoder.container(keyedBy: CodingKeys.self)
+            if let side = try c.decodeIfPresent(Int.self, forKey: .shortestEdge) {
+                self = .shortestEdge(side)
+            } else {
+                self = .exact(height: try c.decode(Int.self, forKey: .height), width: try c.decode(Int.self, forKey: .width))
+            }
+        }
+
+        var sides: [Int] {
+            switch self {
+            case .shortestEdge(let side): [side]
+            case .exact(let height, let width): [height, width]
+            }
+        }
+    }
+
+    /// Nil: not resized.
+    let size: Size?
+    let filter: PictureFilter
+    /// Nil: not cropped.
+    let crop: (height: Int, width: Int)?
+    let factor: Float
+    let mean, std: [Float]
+
+    private enum CodingKeys: String, CodingKey {
+        case doResize = "do_resize", size, resample, doCrop = "do_center_crop", crop = "crop_size"
+        case doRescale = "do_rescale", factor = "rescale_factor", doNormalize = "do_normalize", mean = "image_mean", std = "image_std"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        func value<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T { try c.decodeIfPresent(T.self, forKey: key) ?? standard }
+        func refuse(_ key: CodingKeys, _ message: String) -> DecodingError {
+            .dataCorruptedError(forKey: key, in: c, debugDescription: message)
+        }
+        size = try value(.doResize, true) ? value(.size, .shortestEdge(224)) : nil
+        let number = try value(.resample, 3)
+        guard let filter = PictureFilter(rawValue: number) else {
+            throw refuse(.resample, "resample is \(number); 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) and 5 (Hamming) are known")
+        }
+        self.filter = filter
+        if try value(.doCrop, true) {
+            switch try value(.crop, Size.exact(height: 224, width: 224)) {
+            case .shortestEdge(let side): crop = (side, side)
+            case .exact(let height, let width): crop = (height, width)
+            }
+        } else {
+            crop = nil
+        }
+        factor = try value(.doRescale, true) ? value(.factor, 1 / 255) : 1
+        let normalizes = try value(.doNormalize, true)
+        mean = normalizes ? try value(.mean, [0.48145466, 0.4578275, 0.40821073]) : [0, 0, 0]
+        std = normalizes ? try value(.std, [0.26862954, 0.26130258, 0.27577711]) : [1, 1, 1]
+        guard mean.count == 3, std.count == 3, std.allSatisfy({ $0 > 0 }) else {
+            throw refuse(.mean, "image_mean and image_std must have three values, deviations above 0")
+        }
+        let sides = (size?.sides ?? []) + (crop.map { [$0.height, $0.width] } ?? [])
+        guard sides.allSatisfy({ (1...16_384).contains($0) }) else { throw refuse(.size, "sizes \(sides) must be within 1 … 16384") }
+    }
+
+    /// Reads `preprocessor_config.json` of a folder, or the settings of the published CLIP where there is none.
+    ///
+    /// - Throws: `WeightError` when the file cannot be read as such settings.
+    public init(folder: String) throws {
+        let path = "\(folder)/preprocessor_config.json"
+        do {
+            let data = FileManager.default.fileExists(atPath: path) ? try Data(contentsOf: URL(filePath: path)) : Data("{}".utf8)
+            self = try JSONDecoder().decode(Self.self, from: data)
+        } catch {
+            throw WeightError(path: path, "is not a CLIPImageProcessor's: \(error)")
+        }
+    }
+
+    /// - Parameter pixels: Interleaved RGB bytes, `[height, width, 3]`.
+    /// - Returns: `[3, height, width]`, of the crop's size.
+    public func callAsFunction(_ pixels: [UInt8], width: Int, height: Int) -> Tensor {
+        var (pixels, width, height) = (pixels, width, height)
+        if let size {
+            let target: (width: Int, height: Int)
+            switch size {
+            case .exact(let h, let w): target = (w, h)
+            case .shortestEdge(let side):
+                // The longer side is truncated to whole pixels.
+                target = width <= height ? (side, side * height / width) : (side * width / height, side)
+            }
+            pixels = ByteResize.resized(pixels, width: width, height: height, to: target, filter)
+            (width, height) = target
+        }
+        let (h, w) = crop ?? (height, width)
+        // Where the picture is smaller than the crop, black surrounds it; of an odd margin the larger part comes first.
+        func offset(_ side: Int, _ crop: Int) -> Int { crop <= side ? (side - crop) / 2 : -((crop - side + 1) / 2) }
+        let (top, left) = (offset(height, h), offset(width, w))
+        return Tensor([3, h, w]) { out in
+            for channel in 0..<3 {
+                for y in 0..<h {
+                    for x in 0..<w {
+                        let (sy, sx) = (y + top, x + left)
+                        let isInside = sy >= 0 && sy < height && sx >= 0 && sx < width
+                        let value = isInside ? Float(pixels[(sy * width + sx) * 3 + channel]) : 0
+                        out.initializeElement(at: (channel * h + y) * w + x, to: (value * factor - mean[channel]) / std[channel])
+                    }
+                }
+            }
+        }
+    }
+}

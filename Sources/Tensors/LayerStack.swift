@@ -1,0 +1,48 @@
+/// The layers of a deep network: as many as the weight store's limit allows stay in memory, the others are built from the mapped files each
+/// time they are needed.
+///
+///     for index in 0..<stack.count {
+///         stack.prefetch(index + 1)
+///         x = stack[index](x)
+///     }
+public struct LayerStack<Layer: Sendable>: Sendable {
+    private let resident: [Layer]
+    public let count: Int
+    private let build: @Sendable (Int) -> Layer
+    private let read: @Sendable (Int) -> Void
+
+    /// Whether all layers stay in memory.
+    public var isResident: Bool { resident.count == count }
+
+    /// Builds every layer once, so that all of their tensors are checked.
+    ///
+    /// - Parameters:
+    ///   - prefixes: Under which the tensors of a layer stand.
+    ///   - build: Makes a layer of tensors of `weights`.
+    public init(
+        _ weights: WeightStore, count: Int, prefixes: @escaping @Sendable (Int) -> [String], build: @escaping @Sendable (Int) -> Layer
+    ) {
+        weights.count(readIsResident: true)
+        let sizes = (0..<count).map { weights.byteCount(under: prefixes($0)) }
+        let isAll = weights.reserve(sizes.reduce(0, +), spare: 0)
+        var resident: [Layer] = []
+        var isFull = false
+        for index in 0..<count {
+            let layer = build(index)
+            // The layers first in line stay: with any other rule the next pass would find none of those it begins with.
+            if isAll || !isFull && weights.reserve(sizes[index], spare: sizes.max() ?? 0) { resident.append(layer) } else { isFull = true }
+        }
+        weights.count(readIsResident: false)
+        self.resident = resident
+        self.count = count
+        self.build = build
+        read = { weights.prefetch(under: prefixes($0)) }
+    }
+
+    public subscript(index: Int) -> Layer { index < resident.count ? resident[index] : build(index) }
+
+    /// Has a layer that is not in memory read from disk meanwhile.
+    public func prefetch(_ index: Int) {
+        if index >= resident.count, index < count { read(index) }
+    }
+}

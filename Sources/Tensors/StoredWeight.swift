@@ -1,0 +1,79 @@
+import Safetensors
+
+/// Where the numbers of a weight lie: a tensor of a mapped file or some of its rows, the scale of an 8-bit one, and what adapters add.
+struct StoredWeight: Sendable {
+    let part: StoredPart
+    /// What an 8-bit tensor is multiplied with: one number, or one per row.
+    var scale: StoredPart?
+    var changes: [WeightChange] = []
+
+    var shape: [Int] { part.shape }
+    var count: Int { shape.reduce(1, *) }
+
+    /// The weight in single precision.
+    ///
+    /// - Throws: `SafetensorsError` when a tensor is of no floating type or the scale does not fit.
+    func load() throws -> Tensor {
+        var tensor = try part.load()
+        if let scale { tensor = tensor * (try factors(scale)) }
+        for change in changes { tensor += try change.delta(shape: shape) }
+        part.release()
+        return tensor
+    }
+
+    private func factors(_ scale: StoredPart) throws -> Tensor {
+        let values = try scale.load()
+        if values.count == 1 { return values.reshaped([1] + [Int](repeating: 1, count: max(shape.count - 1, 0))) }
+        let rows = part.info.shape.first ?? 1
+        guard values.count == rows, shape.count >= 1 else {
+            throw SafetensorsError(
+                .mismatch, path: scale.file.file.path,
+                "scale '\(scale.info.name)' has shape \(scale.info.shape); one number or one for each of \(rows) rows of '\(part.info.name)' expected")
+        }
+        let used = part.rows.map { values.reshaped(-1).sliced(0, $0) } ?? values
+        return used.reshaped([shape[0]] + [Int](repeating: 1, count: shape.count - 1))
+    }
+}
+
+/// A tensor of a file, or some of its rows.
+struct StoredPart: Sendable {
+    let file: SafetensorsFile
+    let info: TensorInfo
+    var rows: Range<Int>?
+
+    init(_ file: SafetensorsFile, _ info: TensorInfo, rows: Range<Int>? = nil) {
+        self.file = file
+        self.info = info
+        self.rows = rows
+    }
+
+    var shape: [Int] { rows.map { [$0.count] + info.shape.dropFirst() } ?? info.shape }
+
+    func load() throws -> Tensor {
+        let row = info.shape.dropFirst().reduce(1, *)
+        let elements = rows.map { ($0.lowerBound * row)..<($0.upperBound * row) } ?? 0..<info.count
+        return try Tensor(file, info, elements: elements, shape: shape)
+    }
+
+    /// The numbers are copied: the mapped pages need not stay in memory.
+    func release() { file.file.dropResidentPages(file.fileRange(info)) }
+    func prefetch() { file.file.prefetch(file.fileRange(info)) }
+}
+
+/// What an adapter adds to a weight.
+enum WeightChange: Sendable {
+    /// factor·(up·down): `[out, r]` by `[r, in …]`.
+    case lowRank(up: StoredPart, down: StoredPart, factor: Float)
+    /// factor·difference.
+    case difference(StoredPart, factor: Float)
+
+    func delta(shape: [Int]) throws -> Tensor {
+        switch self {
+        case .difference(let part, let factor): return try part.load().reshaped(shape) * factor
+        case .lowRank(let up, let down, let factor):
+            let (a, b) = (try down.load(), try up.load())
+            let rank = a.shape[0]
+            return (b.reshaped(-1, rank).matmul(a.reshaped(rank, -1)) * factor).reshaped(shape)
+        }
+    }
+}
