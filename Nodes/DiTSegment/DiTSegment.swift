@@ -5,7 +5,7 @@ import Tensors
 /// Generates the latent of one segment: the denoising loop of METHOD §2.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 2
+    public static let version = 3
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
@@ -19,6 +19,19 @@ public struct DiTSegment: Node {
             case .euler: .euler
             case .heun: .heun
             case .dpmpp2m: .dpmpp2m
+            }
+        }
+    }
+
+    /// How the large linear layers hold their weights and multiply.
+    public enum Numbers: String, ParameterChoice {
+        case f32, bf16, int8
+
+        var precision: Precision {
+            switch self {
+            case .f32: .f32
+            case .bf16: .bf16
+            case .int8: .int8
             }
         }
     }
@@ -40,13 +53,15 @@ public struct DiTSegment: Node {
     @Parameter("Weight of pose and face; 1 turns their guidance off.", name: "guidance.motion", in: 0...20)
     var guidanceMotion = 2.5
     @Parameter("Another seed, another film.", in: 0...9_007_199_254_740_991) var seed = 7
+    @Parameter("Numbers of the large layers: f32; bf16 (half the memory); int8 (a quarter, fastest, least exact).")
+    var precision = Numbers.f32
     @Output("The segment's latent.") var latent: Latent
     @Output("Its last latent frame: the next segment's 'initial'.") var last: Latent
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
-        let dit = try DreamActorTransformer(WeightStore(path: model.path))
+        let dit = try DreamActorTransformer(WeightStore(path: model.path, precision: precision.precision))
         try Parallel.$threads.withValue(context.threads) { try generate(with: dit, context) }
     }
 

@@ -28,6 +28,8 @@ public struct WeightError: Error, Sendable, CustomStringConvertible {
 public final class WeightStore: Sendable {
     /// Folder or file, as given.
     public let path: String
+    /// What large linear layers are rounded to.
+    public let precision: Precision
     /// `config.json`, or the metadata entry `config` of a single file; empty when there is none.
     public let configuration: Data
     private let files: [SafetensorsFile]
@@ -42,10 +44,12 @@ public final class WeightStore: Sendable {
 
     /// Opens a checkpoint; tensors are read when asked for.
     ///
+    /// - Parameter precision: What large linear layers are rounded to.
     /// - Throws: ``WeightError`` when there is no checkpoint, a shard is missing or two hold the same tensor;
     ///   `SafetensorsError` when a file is damaged.
-    public init(path: String) throws {
+    public init(path: String, precision: Precision = .f32) throws {
         self.path = path
+        self.precision = precision
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw WeightError(path: path, "does not exist; a model folder or a .safetensors file is needed")

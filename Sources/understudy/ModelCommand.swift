@@ -4,6 +4,8 @@ import Models
 import Safetensors
 import Tensors
 
+extension Precision: ExpressibleByArgument {}
+
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Looks into one model, or evaluates it once.", subcommands: [Weights.Show.self, Forward.self])
@@ -15,12 +17,13 @@ struct ModelCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
         var inputs: String
         @Option(help: ArgumentHelp("Where the outputs go, under the reference's names.", valueName: "file"), completion: .file()) var output: String
+        @Option(help: "Numbers of a transformer's large layers: f32, bf16 or int8.") var precision = Precision.f32
         @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
 
         func run() throws {
             let started = Date()
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
-                try NetworkEvaluation.evaluate(model: model, inputs: SafetensorsFile(path: inputs))
+                try NetworkEvaluation.evaluate(model: model, inputs: SafetensorsFile(path: inputs), precision: precision)
             }
             unlink(output + ".part")
             let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)

@@ -9,10 +9,11 @@ public enum NetworkEvaluation {
     /// - Parameters:
     ///   - path: A model folder, or one safetensors file.
     ///   - inputs: A file of named inputs.
+    ///   - precision: What the large linear layers of transformers are rounded to.
     /// - Returns: Outputs by name.
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
-    public static func evaluate(model path: String, inputs: SafetensorsFile) throws -> [String: Tensor] {
-        let weights = try WeightStore(path: path)
+    public static func evaluate(model path: String, inputs: SafetensorsFile, precision: Precision = .f32) throws -> [String: Tensor] {
+        let weights = try WeightStore(path: path, precision: precision)
         let name = try className(weights)
         let reader = Inputs(file: inputs, model: name)
         switch name {

@@ -1,0 +1,106 @@
+import Foundation
+import Models
+import Safetensors
+import Tensors
+
+// One measurement of our side; compare.py runs it beside PyTorch's. The result is one line of JSON, and the output tensor in a
+// file if one is named.
+//
+//     benchmarks ITEM [--threads N] [--runs N] [--precision f32|bf16|int8] [--model FOLDER] [--inputs FILE] [--output FILE]
+//
+// ITEM: convolution, linear, attention, dit, vae, elementwise.
+
+struct Options {
+    var item = ""
+    var values: [String: String] = [:]
+
+    init(_ arguments: [String]) {
+        var rest = arguments[...]
+        item = rest.popFirst() ?? ""
+        while let name = rest.popFirst(), let value = rest.popFirst() { values[name] = value }
+    }
+
+    func number(_ name: String, _ standard: Int) -> Int { values[name].flatMap { Int($0) } ?? standard }
+    func path(_ name: String) -> String {
+        guard let path = values[name] else { fail("'\(item)' needs \(name)") }
+        return path
+    }
+}
+
+func fail(_ message: String) -> Never {
+    FileHandle.standardError.write(Data("benchmarks: \(message)\n".utf8))
+    exit(2)
+}
+
+let options = Options(Array(CommandLine.arguments.dropFirst()))
+let precision = Precision(rawValue: options.values["--precision"] ?? "f32") ?? .f32
+
+/// Best wall time of a few runs in seconds, and what the last one gave.
+func measured(_ body: () -> Tensor) -> (seconds: Double, result: Tensor) {
+    var best = Double.infinity
+    var result = Tensor(zeros: [1])
+    for _ in 0..<max(1, options.number("--runs", 3)) {
+        let start = ContinuousClock.now
+        result = body()
+        best = min(best, Double((ContinuousClock.now - start) / .nanoseconds(1)) / 1e9)
+    }
+    return (best, result)
+}
+
+/// Numbers without a pattern that matters.
+func ramp(_ shape: [Int]) -> Tensor {
+    Tensor(shape) { for index in $0.indices { $0.initializeElement(at: index, to: Float(index &* 7919 % 1009) / 1009 - 0.5) } }
+}
+
+func report(_ name: String, _ seconds: Double) {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    print("{\"name\": \"\(name)\", \"seconds\": \(seconds), \"peak_bytes\": \(usage.ru_maxrss * 1024)}")
+}
+
+/// Runs the item on the inputs of `--inputs` and writes what it gives to `--output`.
+func run() throws {
+    func input(_ name: String) throws -> Tensor { try Tensor(SafetensorsFile(path: options.path("--inputs")), name) }
+    let outcome: (seconds: Double, result: Tensor)
+    switch options.item {
+    case "convolution":
+        // The best that this machine does with arithmetic: what the other rates are held against.
+        let x = ramp([96, 6, 128, 128]), weight = ramp([96, 96, 3, 3, 3]), bias = ramp([96])
+        outcome = measured { x.conv3d(weight, bias, padding: [0, 1, 1]) }
+    case "linear":
+        let x = try input("x"), bias = try input("bias")
+        let weight = LinearWeight(try input("weight"), precision)
+        outcome = measured { x.linear(weight, bias) }
+    case "attention":
+        let (q, k, v) = (try input("q"), try input("k"), try input("v"))
+        outcome = measured { attention(q, k, v, heads: options.number("--heads", 12), precision: precision) }
+    case "dit":
+        let transformer = try WanTransformer(WeightStore(path: options.path("--model"), precision: precision))
+        let x = try input("latents"), text = try input("text")
+        // Keys and values of the text are a part of PyTorch's forward pass, so they are of ours here.
+        outcome = measured { transformer(x, timesteps: [500], transformer.conditioning(text: text)) }
+    case "vae":
+        let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model")))
+        let latents = try input("latents")
+        outcome = measured { vae.decode(latents) }
+    case "elementwise":
+        let x = ramp([4096, 8960]), row = ramp([8960])
+        for (name, body) in [
+            ("silu", { x.silu() }), ("gelu", { x.geluTanh() }), ("add", { x + x }), ("layer norm", { x.layerNorm(row, row, eps: 1e-6) }),
+            ("rms norm", { x.rmsNorm(row, eps: 1e-6) }), ("transpose", { x.transposed }),
+        ] as [(String, () -> Tensor)] { report(name, measured(body).seconds) }
+        return
+    default: fail("ITEM is convolution, linear, attention, dit, vae or elementwise, not '\(options.item)'")
+    }
+    report(options.item, outcome.seconds)
+    guard let path = options.values["--output"] else { return }
+    let writer = try SafetensorsWriter(path: path, headerCapacity: 4096)
+    try writer.write("output", outcome.result.array, shape: outcome.result.shape)
+    _ = try writer.finish(sync: false)
+}
+
+do {
+    try Parallel.$threads.withValue(max(1, options.number("--threads", 1))) { try run() }
+} catch {
+    fail("\(error)")
+}
