@@ -30,8 +30,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Reso
 }
 
 /// A program that users do not need: benchmarks, training data.
-func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
-    .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String, exclude: [String] = []) -> Target {
+    .executableTarget(name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: settings)
 }
 
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -119,7 +119,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        tool("benchmarks", ["Models", "Tensors"], path: "Tests/Benchmarks/Networks"),
+        tool("benchmarks", ["Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "run.sh"]),
         tool(
             "engine-benchmarks", ["Engine", "GraphKit", "Media", "MediaFilesNode", "NodeKit", "Safetensors"],
             path: "Tests/Benchmarks/Engine"),

@@ -23,6 +23,19 @@ public struct DiTSegment: Node {
         case pixel
     }
 
+    /// How the large linear layers hold their weights and multiply.
+    public enum Numbers: String, ParameterChoice {
+        case f32, bf16, int8
+
+        var precision: Precision {
+            switch self {
+            case .f32: .f32
+            case .bf16: .bf16
+            case .int8: .int8
+            }
+        }
+    }
+
     @Input("The network: DreamActorTransformer, WanAnimateTransformer3DModel, or a pipeline folder with one.") var model: ModelFolder
     @Input("Latents of the reference pictures.") var reference: Reference
     @Input("The segment before: its 'last'; none for the first.") var initial: Latent?
@@ -57,6 +70,8 @@ public struct DiTSegment: Node {
     @Parameter("Wan: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
     @Parameter("Wan: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
     @Parameter("Another seed, another film.", in: 0...9_007_199_254_740_991) var seed = 7
+    @Parameter("Numbers of the large layers: f32; bf16 (half the memory); int8 (a quarter, fastest, least exact).")
+    var precision = Numbers.f32
     @Output("The segment's latent.") var latent: Latent
     @Output("What the next segment's 'initial' takes: the last latent frame, or with hand-over in pixels the segment's latent.") var last: Latent
 
@@ -64,7 +79,7 @@ public struct DiTSegment: Node {
 
     public func run(in context: NodeContext) throws {
         let path = try model.part("transformer")
-        let weights = try WeightStore(path: path)
+        let weights = try WeightStore(path: path, precision: precision.precision)
         try Parallel.$threads.withValue(context.threads) {
             switch try weights.className() {
             case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights), context)

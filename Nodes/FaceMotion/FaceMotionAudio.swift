@@ -5,7 +5,7 @@ import Tensors
 /// Speech features → the same face motion tokens as from video.
 public struct FaceMotionAudio: Node {
     public static let type: NodeType = "face.motion.audio"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Predicts face motion tokens from speech, so that no driving face is needed."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)
 

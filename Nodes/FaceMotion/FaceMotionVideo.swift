@@ -6,7 +6,7 @@ import Tensors
 /// Face crops → face motion tokens.
 public struct FaceMotionVideo: Node {
     public static let type: NodeType = "face.motion.video"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Encodes face crops into implicit motion tokens: expression, lips and eyes."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)
 

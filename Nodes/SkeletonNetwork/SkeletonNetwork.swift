@@ -6,7 +6,7 @@ import Tensors
 /// Skeleton, face and head from pixels by a small network: for generated actors, which MediaPipe does not know.
 public struct SkeletonNetwork: Node {
     public static let type: NodeType = "skeleton.network"
-    public static let version = 1
+    public static let version = 2
     public static let summary =
         "Finds body, hands, face and head of a generated actor by a key point network, without Python."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)

@@ -1,32 +1,29 @@
 #include "targets.h"
 
-enum us_level us_level(void) {
+us_level us_best_level(void) {
 #if defined(__x86_64__)
     static _Atomic int known = -1;
     int level = known;
     if (level < 0) {
         __builtin_cpu_init();
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")
-            && __builtin_cpu_supports("avx512dq"))
+        level = US_PORTABLE;
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) level = US_AVX2;
+        if (level == US_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
             level = US_AVX512;
-        else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-            level = US_AVX2;
-        else
-            level = US_PORTABLE;
+        if (level == US_AVX512 && __builtin_cpu_supports("avx512vnni")) level = US_AVX512_VNNI;
+        if (level == US_AVX512_VNNI && __builtin_cpu_supports("avx512bf16")) level = US_AVX512_BF16;
         known = level;
     }
-    return (enum us_level)level;
+    return (us_level)level;
 #else
     return US_PORTABLE;
 #endif
 }
 
-const char *us_instruction_set(void) {
-    switch (us_level()) {
-    case US_AVX512: return "avx512";
-    case US_AVX2: return "avx2";
-    default: return "portable";
-    }
+const char *us_level_name(us_level level) {
+    static const char *const names[] = {"portable", "avx2", "avx512", "avx512-vnni", "avx512-bf16"};
+    return names[level];
 }
 
 // The three step patterns that occur are told apart outside the loop, so that each vectorises.
@@ -59,6 +56,11 @@ KERNEL(affine, (float *out, const float *x, float scale, float offset, size_t n)
 
 KERNEL(axpy, (float *y, const float *x, float alpha, size_t n), (y, x, alpha, n)) {
     for (size_t i = 0; i < n; i++) y[i] += alpha * x[i];
+}
+
+KERNEL(
+    add_product, (float *out, const float *x, const float *y, const float *factor, size_t n), (out, x, y, factor, n)) {
+    for (size_t i = 0; i < n; i++) out[i] = x[i] + y[i] * factor[i];
 }
 
 KERNEL(clamp, (float *out, const float *x, float low, float high, size_t n), (out, x, low, high, n)) {
@@ -95,6 +97,10 @@ void us_tanh(float *out, const float *x, size_t n) {
 
 KERNEL(leaky_relu, (float *out, const float *x, float slope, size_t n), (out, x, slope, n)) {
     for (size_t i = 0; i < n; i++) out[i] = x[i] < 0 ? x[i] * slope : x[i];
+}
+
+KERNEL(f32_to_bf16, (uint16_t *out, const float *x, size_t n), (out, x, n)) {
+    for (size_t i = 0; i < n; i++) out[i] = us_bf16(x[i]);
 }
 
 KERNEL(bf16_to_f32, (float *out, const uint16_t *x, size_t n), (out, x, n)) {

@@ -91,25 +91,10 @@ KERNEL(softmax, (float *out, const float *x, size_t rows, size_t n), (out, x, ro
 }
 
 KERNEL(
-    softmax_step,
-    (float *scores, size_t ld, size_t rows, size_t keys, float *maximum, float *sum, float *acc, size_t acc_ld, size_t width),
-    (scores, ld, rows, keys, maximum, sum, acc, acc_ld, width)) {
-    for (size_t row = 0; row < rows; row++, scores += ld, acc += acc_ld) {
-        // A row of −∞ alone (all masked so far) keeps the start value, below every score that occurs.
-        const float peak = row_maximum(scores, keys, maximum[row]);
-        const float decay = us_expf(maximum[row] - peak);
-        sum[row] = sum[row] * decay + row_exp(scores, scores, keys, peak);
-        maximum[row] = peak;
-        if (decay != 1.0f)
-            for (size_t i = 0; i < width; i++) acc[i] *= decay;
-    }
-}
-
-KERNEL(
     channel_norm,
-    (float *out, const float *x, const float *gamma, float eps, size_t channels, size_t positions, size_t stride,
-     bool silu, float *work),
-    (out, x, gamma, eps, channels, positions, stride, silu, work)) {
+    (float *out, size_t out_stride, const float *x, size_t stride, const float *gamma, float eps, size_t channels,
+     size_t positions, bool silu, float *work),
+    (out, out_stride, x, stride, gamma, eps, channels, positions, silu, work)) {
     for (size_t i = 0; i < positions; i++) work[i] = 0;
     for (size_t c = 0; c < channels; c++) {
         const float *row = x + c * stride;
@@ -122,7 +107,7 @@ KERNEL(
     }
     for (size_t c = 0; c < channels; c++) {
         const float *row = x + c * stride;
-        float *target = out + c * stride;
+        float *target = out + c * out_stride;
         const float g = gamma[c];
         if (silu)
             for (size_t i = 0; i < positions; i++) {

@@ -4,12 +4,43 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "include/CKernels.h"
 
 #define US_INLINE static inline __attribute__((always_inline))
 
-enum us_level { US_PORTABLE, US_AVX2, US_AVX512 };
-enum us_level us_level(void);
+/// What a 32-bit unit of a product holds: a float, two bf16, or integers (two of 16 bits, four of 8 where there is VNNI).
+enum us_kind { US_KIND_F32, US_KIND_BF16, US_KIND_INT };
+
+#if defined(__x86_64__)
+#define DISPATCH(level, name, arguments)                                                                        \
+    switch (us_resolve(level)) {                                                                                \
+    case US_AVX512_BF16: name##_avx512bf16 arguments; break;                                                    \
+    case US_AVX512_VNNI: name##_avx512vnni arguments; break;                                                    \
+    case US_AVX512: name##_avx512 arguments; break;                                                             \
+    case US_AVX2: name##_avx2 arguments; break;                                                                 \
+    default: name##_portable arguments;                                                                         \
+    }
+#else
+#define DISPATCH(level, name, arguments) name##_portable arguments
+#endif
+
+/// The level asked for, or the best one that the machine has.
+US_INLINE us_level us_resolve(int32_t level) {
+    const us_level best = us_best_level();
+    return level < 0 || level > (int32_t)best ? best : (us_level)level;
+}
+
+/// A float as bf16: to the nearest, ties to even; NaN stays NaN.
+US_INLINE uint16_t us_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
+}
 
 #if defined(__x86_64__)
 #define KERNEL(name, parameters, arguments)                                                                     \
@@ -21,7 +52,9 @@ enum us_level us_level(void);
         name##_body arguments;                                                                                  \
     }                                                                                                           \
     void us_##name parameters {                                                                                 \
-        switch (us_level()) {                                                                                   \
+        switch (us_best_level()) {                                                                              \
+        case US_AVX512_BF16:                                                                                    \
+        case US_AVX512_VNNI:                                                                                    \
         case US_AVX512: name##_avx512 arguments; break;                                                         \
         case US_AVX2: name##_avx2 arguments; break;                                                             \
         default: name##_portable arguments;                                                                     \

@@ -72,6 +72,8 @@ extension Tensor {
             Tensor.filled(Array(sizes)) { out in
                 if geometry.isPointwise {
                     geometry.multiply(pointer, weight, bias, into: out.pointer)
+                } else if let fast = geometry.winograd {
+                    geometry.run(fast, pointer, weight, bias, into: out.pointer)
                 } else {
                     geometry.run(pointer, weight, bias, into: out.pointer)
                 }
@@ -119,6 +121,27 @@ private struct ConvolutionGeometry: Sendable {
                 let line = piece + channel * positions
                 us_affine(line, line, 1, bias[channel], count)
             }
+        }
+    }
+
+    var winograd: WinogradConvolution? {
+        WinogradConvolution(
+            inChannels: inChannels, outChannels: outChannels, input: input, output: output, kernel: kernel, step: step,
+            dilation: dilation, groups: groups, padding: padding)
+    }
+
+    func run(
+        _ convolution: WinogradConvolution, _ x: UnsafePointer<Float>, _ weight: Tensor, _ bias: Tensor?,
+        into out: UnsafeMutablePointer<Float>
+    ) {
+        let weights = convolution.packed(weight)
+        let inSize = inChannels * input.reduce(1, *), outSize = outChannels * output.reduce(1, *)
+        let source = Shared((x: x, bias: bias?.pointer)), target = Shared(out)
+        Parallel.forEach(count: batch * convolution.taskCount) { index in
+            let item = index / convolution.taskCount
+            convolution.run(
+                index % convolution.taskCount, source.pointer.x + item * inSize, weights, source.pointer.bias,
+                into: target.pointer + item * outSize)
         }
     }
 

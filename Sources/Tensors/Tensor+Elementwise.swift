@@ -66,6 +66,26 @@ extension Tensor {
         }
     }
 
+    /// self + y·factor in one pass; the factor has one row of the last dimension's size, or one for each of equal stretches of rows.
+    public func adding(_ y: Tensor, times factor: Tensor) -> Tensor {
+        let width = shape.last ?? 1
+        guard width > 0, count > 0 else { return self }
+        precondition(y.count == count, "shapes \(shape) and \(y.shape) do not add")
+        let rows = count / width, stretch = Self.stretch(rows: rows, width: width, factor)
+        let source = Shared((pointer, y.pointer, factor.pointer))
+        return withExtendedLifetime((storage, y, factor)) {
+            Tensor.filled(shape) { out in
+                Parallel.forEachRange(count: rows, length: max(1, piece / width)) { range in
+                    for row in range {
+                        us_add_product(
+                            out.pointer + row * width, source.pointer.0 + row * width, source.pointer.1 + row * width,
+                            source.pointer.2 + row / stretch * width, width)
+                    }
+                }
+            }
+        }
+    }
+
     public static func + (a: Tensor, b: Tensor) -> Tensor { combined(a, b) { us_add($0, $1, $2, $3, $4, $5) } }
     public static func - (a: Tensor, b: Tensor) -> Tensor { combined(a, b) { us_subtract($0, $1, $2, $3, $4, $5) } }
     public static func * (a: Tensor, b: Tensor) -> Tensor { combined(a, b) { us_multiply($0, $1, $2, $3, $4, $5) } }
@@ -75,7 +95,18 @@ extension Tensor {
     public static func * (a: Tensor, b: Float) -> Tensor { a.affine(scale: b) }
     public static func / (a: Tensor, b: Float) -> Tensor { a.affine(scale: 1 / b) }
     public static prefix func - (a: Tensor) -> Tensor { a.affine(scale: -1) }
-    public static func += (a: inout Tensor, b: Tensor) { a = a + b }
+    /// In place where nobody else holds the memory.
+    public static func += (a: inout Tensor, b: Tensor) {
+        guard a.shape == b.shape, isKnownUniquelyReferenced(&a.storage) else { return a = a + b }
+        a.storage.derived.withLock { $0 = [] }
+        let left = Shared(a.storage.base), right = Shared(b.pointer)
+        withExtendedLifetime((a.storage, b.storage)) {
+            Parallel.forEachRange(count: a.count, length: piece) {
+                us_add(
+                    left.pointer + $0.lowerBound, left.pointer + $0.lowerBound, right.pointer + $0.lowerBound, $0.count, 1, 1)
+            }
+        }
+    }
     public static func *= (a: inout Tensor, b: Tensor) { a = a * b }
 
     private typealias Kernel = @Sendable (

@@ -17,27 +17,42 @@ extension Tensor {
         }
     }
 
-    private func checkNormWeight(_ weight: Tensor?, _ name: String) {
-        precondition(
-            weight.map { $0.count == shape.last } ?? true,
-            "a norm over \(shape) cannot take a \(name) of shape \(weight?.shape ?? [])")
-    }
-
-    /// Layer norm over the last dimension, with an optional scale and shift of that size.
+    /// Layer norm over the last dimension, with an optional scale and shift.
+    ///
+    /// - Parameters:
+    ///   - weight: One row of the last dimension's size, or one for each of equal stretches of rows.
+    ///   - bias: As many rows as the weight has.
     public func layerNorm(_ weight: Tensor? = nil, _ bias: Tensor? = nil, eps: Float) -> Tensor {
-        checkNormWeight(weight, "weight")
-        checkNormWeight(bias, "bias")
         let width = shape.last ?? 1
-        let w = Shared(weight?.pointer), b = Shared(bias?.pointer)
-        return withExtendedLifetime((weight, bias)) {
-            rowwise { us_layer_norm($0, $1, w.pointer, b.pointer, eps, $2, width) }
+        guard width > 0, count > 0 else { return self }
+        let rows = count / width
+        let stretch = (weight ?? bias).map { Self.stretch(rows: rows, width: width, $0) } ?? rows
+        precondition(
+            weight == nil || bias == nil || weight?.count == bias?.count,
+            "a layer norm cannot take a weight of shape \(weight?.shape ?? []) and a bias of shape \(bias?.shape ?? [])")
+        let x = Shared((pointer, weight?.pointer, bias?.pointer))
+        return withExtendedLifetime((storage, weight, bias)) {
+            Tensor.filled(shape) { out in
+                Parallel.forEachRange(count: rows, length: max(1, (1 << 15) / width)) { range in
+                    var row = range.lowerBound
+                    while row < range.upperBound {
+                        let factor = row / stretch
+                        let end = min((factor + 1) * stretch, range.upperBound)
+                        us_layer_norm(
+                            out.pointer + row * width, x.pointer.0 + row * width, x.pointer.1.map { $0 + factor * width },
+                            x.pointer.2.map { $0 + factor * width }, eps, end - row, width)
+                        row = end
+                    }
+                }
+            }
         }
     }
 
     /// RMS norm over the last dimension, x / √(mean x² + eps), with an optional scale of that size.
     public func rmsNorm(_ weight: Tensor? = nil, eps: Float) -> Tensor {
-        checkNormWeight(weight, "weight")
         let width = shape.last ?? 1
+        precondition(
+            weight.map { $0.count == width } ?? true, "a norm over \(shape) cannot take a weight of shape \(weight?.shape ?? [])")
         let w = Shared(weight?.pointer)
         return withExtendedLifetime(weight) { rowwise { us_rms_norm($0, $1, w.pointer, eps, $2, width) } }
     }
@@ -51,19 +66,29 @@ extension Tensor {
     /// Norm over the channels of a channel-first tensor, x / max(‖x‖, 1e-12)·√C·gamma, then SiLU if asked.
     ///
     /// - Parameter gamma: One scale per channel; `C` elements in any shape.
+    /// - Parameter before: Put before the result along the second dimension as it is.
     /// - Returns: `[C, …]` as self.
-    public func channelNorm(_ gamma: Tensor, silu: Bool = false) -> Tensor {
+    public func channelNorm(_ gamma: Tensor, silu: Bool = false, after before: Tensor? = nil) -> Tensor {
         precondition(
             rank >= 2 && gamma.count == shape[0], "a channel norm of shape \(shape) cannot take a gamma of \(gamma.shape)")
+        precondition(
+            before.map { $0.rank == rank && $0.shape[0] == shape[0] && $0.shape.dropFirst(2) == shape.dropFirst(2) } ?? true,
+            "\(before?.shape ?? []) does not go before \(shape)")
         let channels = shape[0], positions = count / channels
-        let x = Shared(pointer), g = Shared(gamma.pointer)
-        return withExtendedLifetime((storage, gamma)) {
-            Tensor.filled(shape) { out in
+        let lead = (before?.count ?? 0) / channels, line = lead + positions
+        var sizes = shape
+        sizes[1] += before?.shape[1] ?? 0
+        let source = Shared((x: pointer, gamma: gamma.pointer, before: before?.pointer))
+        return withExtendedLifetime((storage, gamma, before)) {
+            Tensor.filled(sizes) { out in
+                if let first = source.pointer.before {
+                    for channel in 0..<channels { (out.pointer + channel * line).update(from: first + channel * lead, count: lead) }
+                }
                 Parallel.forEachRange(count: positions, length: 1024) { range in
                     withUnsafeTemporaryAllocation(of: Float.self, capacity: 1024) { work in
                         us_channel_norm(
-                            out.pointer + range.lowerBound, x.pointer + range.lowerBound, g.pointer, 1e-12, channels,
-                            range.count, positions, silu, work.baseAddress)
+                            out.pointer + lead + range.lowerBound, line, source.pointer.x + range.lowerBound, positions,
+                            source.pointer.gamma, 1e-12, channels, range.count, silu, work.baseAddress)
                     }
                 }
             }

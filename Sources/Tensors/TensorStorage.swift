@@ -33,8 +33,8 @@ protocol DerivedForm: AnyObject, Sendable {}
 /// `@unchecked Sendable`: a block belongs to the pool only between `give` and `take`.
 private final class StoragePool: @unchecked Sendable {
     static let shared = StoragePool()
-    /// Blocks below the first bound are left to the allocator; the pool keeps at most the second bound, in bytes.
-    private static let smallest = 1 << 18, capacity = 1 << 28
+    /// Blocks outside the first two bounds are left to the allocator; the pool keeps at most the third, in bytes.
+    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 28
 
     private struct State: @unchecked Sendable {
         var blocks: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
@@ -53,7 +53,7 @@ private final class StoragePool: @unchecked Sendable {
 
     func give(_ base: UnsafeMutablePointer<Float>, byteCount: Int) {
         let block = Shared(UnsafeMutableRawPointer(base))
-        guard byteCount >= Self.smallest, byteCount <= Self.capacity / 4 else {
+        guard byteCount >= Self.smallest, byteCount <= Self.largest else {
             return AlignedMemory.release(block.pointer)
         }
         let surplus: Shared<[UnsafeMutableRawPointer]> = state.withLock { state in
@@ -72,13 +72,22 @@ private final class StoragePool: @unchecked Sendable {
 }
 
 enum AlignedMemory {
+    /// Large blocks lie on pages of two megabytes where the system has them: the first touch of small ones costs as much as the
+    /// arithmetic of most operations.
+    private static let hugePage = 1 << 21
+
     /// At least 64 bytes, aligned to 64; free with `free`.
     static func allocate(byteCount: Int) -> UnsafeMutableRawPointer {
         var pointer: UnsafeMutableRawPointer?
+        let isLarge = byteCount >= 2 * hugePage
         let rounded = max((byteCount + 63) / 64 * 64, 64)
-        guard posix_memalign(&pointer, 64, rounded) == 0, let pointer else {
+        guard posix_memalign(&pointer, isLarge ? hugePage : 64, rounded) == 0, let pointer else {
             fatalError("out of memory: \(byteCount) bytes for a tensor cannot be had")
         }
+        #if os(Linux)
+            // Whole pages only; a refusal costs nothing but the gain.
+            if isLarge { _ = madvise(pointer, rounded / hugePage * hugePage, MADV_HUGEPAGE) }
+        #endif
         return pointer
     }
 

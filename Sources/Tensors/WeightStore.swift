@@ -29,6 +29,8 @@ public struct WeightError: Error, Sendable, CustomStringConvertible {
 public final class WeightStore: Sendable {
     /// Folder or file, as given.
     public let path: String
+    /// What large linear layers are rounded to.
+    public let precision: Precision
     /// `config.json`, or the metadata entry `config` of a single file; empty when there is none.
     public let configuration: Data
     /// Bytes of weights that may stay in memory; those of deep networks beyond that are read again from the file at each use.
@@ -50,11 +52,14 @@ public final class WeightStore: Sendable {
     /// Opens a checkpoint; tensors are read when asked for.
     ///
     /// - Parameters:
+    ///   - precision: What large linear layers are rounded to.
     ///   - adapters: LoRA files that are added to the weights.
     ///   - residentLimit: Bytes of weights that may stay in memory; nil: three fifths of the memory this process may use.
     /// - Throws: ``WeightError`` when there is no checkpoint, a shard is missing or two hold the same tensor;
     ///   `SafetensorsError` when a file is damaged.
-    public convenience init(path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil) throws {
+    public convenience init(
+        path: String, precision: Precision = .f32, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil
+    ) throws {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
             throw WeightError(path: path, "does not exist; a model folder or a .safetensors file is needed")
@@ -76,14 +81,16 @@ public final class WeightStore: Sendable {
             }
         }
         self.init(
-            path: path, configuration: configuration, residentLimit: residentLimit ?? MemoryLimit.bytes() / 5 * 3, stored: Self.tidied(stored),
+            path: path, precision: precision, configuration: configuration, residentLimit: residentLimit ?? MemoryLimit.bytes() / 5 * 3, stored: Self.tidied(stored),
             adapters: adapters, names: .asStored)
     }
 
     private init(
-        path: String, configuration: Data, residentLimit: Int, stored: [String: StoredWeight], adapters: [LowRankAdapter], names: WeightNames
+        path: String, precision: Precision, configuration: Data, residentLimit: Int, stored: [String: StoredWeight],
+        adapters: [LowRankAdapter], names: WeightNames
     ) {
         self.path = path
+        self.precision = precision
         self.configuration = configuration
         self.residentLimit = residentLimit
         self.stored = stored
@@ -108,7 +115,9 @@ public final class WeightStore: Sendable {
 
     /// The same checkpoint under the names of a network.
     public func translated(by names: WeightNames) -> WeightStore {
-        WeightStore(path: path, configuration: configuration, residentLimit: residentLimit, stored: stored, adapters: adapters, names: names)
+        WeightStore(
+            path: path, precision: precision, configuration: configuration, residentLimit: residentLimit, stored: stored,
+            adapters: adapters, names: names)
     }
 
     /// Drops the prefix that checkpoints of whole programs put before every name, and ties the scales of 8-bit tensors to them.

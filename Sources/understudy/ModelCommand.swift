@@ -4,6 +4,8 @@ import Models
 import Safetensors
 import Tensors
 
+extension Precision: ExpressibleByArgument {}
+
 struct ModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Looks into one model, or evaluates it once.", subcommands: [Weights.Show.self, Forward.self])
@@ -21,6 +23,7 @@ struct ModelCommand: ParsableCommand {
         var adapters: [AdapterOption] = []
         @Option(help: ArgumentHelp("Weights that may stay in memory, such as 8GB; the rest is read from disk at each use.", valueName: "size"))
         var weightMemory: ByteSize?
+        @Option(help: "Numbers of a transformer's large layers: f32, bf16 or int8.") var precision = Precision.f32
         @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
 
         func run() throws {
@@ -28,7 +31,8 @@ struct ModelCommand: ParsableCommand {
             let adapters = try adapters.map { try LowRankAdapter(path: $0.path, weight: $0.weight) }
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
                 try NetworkEvaluation.evaluate(
-                    model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) }, inputs: SafetensorsFile(path: inputs))
+                    model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) },
+                    inputs: SafetensorsFile(path: inputs), precision: precision)
             }
             unlink(output + ".part")
             let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)

@@ -6,16 +6,18 @@ struct DreamActorAttention: Sendable {
     let toQ, toK, toV, toOut: Linear
     let normQ, normK: Tensor  // [head width]
     let eps: Float
+    let precision: Precision
 
     init(_ weights: WeightScope, _ dim: Int, heads: Int, context: Int? = nil, eps: Float) {
         self.heads = heads
         self.eps = eps
-        toQ = Linear(weights.scope("to_q"), dim, dim)
-        toK = Linear(weights.scope("to_k"), context ?? dim, dim)
-        toV = Linear(weights.scope("to_v"), context ?? dim, dim)
+        precision = weights.store.precision
+        toQ = Linear(weights.scope("to_q"), dim, dim, isLarge: true)
+        toK = Linear(weights.scope("to_k"), context ?? dim, dim, isLarge: true)
+        toV = Linear(weights.scope("to_v"), context ?? dim, dim, isLarge: true)
         normQ = weights.tensor("norm_q.weight", shape: [dim / heads])
         normK = weights.tensor("norm_k.weight", shape: [dim / heads])
-        toOut = Linear(weights.scope("to_out"), dim, dim)
+        toOut = Linear(weights.scope("to_out"), dim, dim, isLarge: true)
     }
 
     private func normalized(_ x: Tensor, _ weight: Tensor) -> Tensor {
@@ -34,7 +36,10 @@ struct DreamActorAttention: Sendable {
         return KeyValue(k: table.map { k.rotary($0.cosine, $0.sine, heads: heads) } ?? k, v: toV(x))
     }
 
-    func attend(_ q: Tensor, _ kv: KeyValue) -> Tensor { toOut(attention(q, kv.k, kv.v, heads: heads)) }
+    /// residual + the attention of queries, the latter times a gate if there is one.
+    func attend(_ q: Tensor, _ kv: KeyValue, addedTo residual: Tensor, gate: Tensor? = nil) -> Tensor {
+        toOut(attention(q, kv.k, kv.v, heads: heads, precision: precision), addedTo: residual, gate: gate)
+    }
 }
 
 /// Keys and values of some tokens, `[…, tokens, dim]` each.

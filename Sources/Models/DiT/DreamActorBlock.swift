@@ -23,8 +23,8 @@ struct DreamActorBlock: Sendable {
         normReference = LayerNorm(weights.scope("norm_reference"), c.dim, eps: c.eps)
         normReferenceContext = LayerNorm(weights.scope("norm_reference_kv"), c.dim, eps: c.eps)
         referenceAttention = DreamActorAttention(weights.scope("reference_attn"), c.dim, heads: c.heads, eps: c.eps)
-        feedForwardIn = Linear(weights.scope("ffn_in"), c.dim, c.ffnDim)
-        feedForwardOut = Linear(weights.scope("ffn_out"), c.ffnDim, c.dim)
+        feedForwardIn = Linear(weights.scope("ffn_in"), c.dim, c.ffnDim, isLarge: true)
+        feedForwardOut = Linear(weights.scope("ffn_out"), c.ffnDim, c.dim, isLarge: true)
         face =
             c.faceAttention
             ? Face(
@@ -47,13 +47,13 @@ struct DreamActorBlock: Sendable {
     }
 
     private func modulated(_ x: Tensor, shift: Tensor, scale: Tensor) -> Tensor {  // [frames, n, dim]
-        x.layerNorm(eps: eps) * (scale + 1) + shift
+        x.layerNorm(scale + 1, shift, eps: eps)
     }
 
     private func flat(_ x: Tensor) -> Tensor { x.flattened(0...1) }  // [frames·n, dim]
 
     func feedForward(_ x: Tensor, _ e: Modulation) -> Tensor {
-        x + feedForwardOut(feedForwardIn(modulated(x, shift: e[3], scale: e[4])).geluTanh()) * e[5]
+        feedForwardOut(feedForwardIn(modulated(x, shift: e[3], scale: e[4]), .geluTanh), addedTo: x, gate: e[5]).reshaped(x.shape)
     }
 
     /// What reference tokens leave behind in this block, and the tokens themselves after it.
@@ -64,8 +64,8 @@ struct DreamActorBlock: Sendable {
         let e = modulation(time)
         let y = flat(modulated(tokens, shift: e[0], scale: e[1]))
         let own = selfAttention.keyValue(y, table)
-        let attended = selfAttention.attend(selfAttention.query(y, table), own).reshaped(tokens.shape)
-        let result = feedForward(tokens + attended * e[2], e)
+        let attended = selfAttention.attend(selfAttention.query(y, table), own, addedTo: tokens, gate: e[2])
+        let result = feedForward(attended.reshaped(tokens.shape), e)
         return (result, ReferenceCache.Block(own: own, cross: cross))
     }
 
@@ -79,8 +79,8 @@ struct DreamActorBlock: Sendable {
         let y = flat(modulated(x, shift: e[0], scale: e[1]))
         // Self attention over [noise ; reference].
         let keyValue = selfAttention.keyValue(y, table).followed(by: cache.own)
-        let attended = selfAttention.attend(selfAttention.query(y, table), keyValue).reshaped(x.shape)
-        return feedForward(cross(x + attended * e[2], cache.cross, windows), e)
+        let attended = selfAttention.attend(selfAttention.query(y, table), keyValue, addedTo: x, gate: e[2])
+        return feedForward(cross(attended.reshaped(x.shape), cache.cross, windows), e)
     }
 
     /// Reference and face attention, in the configured order.
@@ -90,14 +90,12 @@ struct DreamActorBlock: Sendable {
             switch kind {
             case .reference:
                 let q = referenceAttention.query(normReference(flat(x)))
-                x = x + referenceAttention.attend(q, reference).reshaped(x.shape)
+                x = referenceAttention.attend(q, reference, addedTo: x).reshaped(x.shape)
             case .face:
                 guard let face, let windows else { continue }
                 // Tokens of one latent frame see the face tokens of the frames it covers.
-                x =
-                    x
-                    + face.attention.attend(
-                        face.attention.query(face.norm(x)), face.attention.keyValue(face.normContext(windows)))
+                x = face.attention.attend(
+                    face.attention.query(face.norm(x)), face.attention.keyValue(face.normContext(windows)), addedTo: x)
             }
         }
         return x
@@ -112,8 +110,9 @@ struct DreamActorBlock: Sendable {
         let both = Tensor.concatenated([x, reference], 0)
         let e = modulation(Tensor.concatenated([time, referenceTime], 0))
         let y = flat(modulated(both, shift: e[0], scale: e[1]))
-        let attended = selfAttention.attend(selfAttention.query(y, table), selfAttention.keyValue(y, table))
-        let after = both + attended.reshaped(both.shape) * e[2]
+        let after = selfAttention.attend(
+            selfAttention.query(y, table), selfAttention.keyValue(y, table), addedTo: both, gate: e[2]
+        ).reshaped(both.shape)
         let noise = cross(after.sliced(0, 0..<frames), context, windows)
         let rest = after.sliced(0, frames..<after.shape[0])
         let result = feedForward(Tensor.concatenated([noise, rest], 0), e)

@@ -11,13 +11,15 @@ public enum NetworkEvaluation {
     ///   - adapters: LoRA files that are added to its weights.
     ///   - residentLimit: Bytes of weights that may stay in memory; nil: as the machine allows.
     ///   - inputs: A file of named inputs.
+    ///   - precision: What the large linear layers of transformers are rounded to.
     /// - Returns: Outputs by name.
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
     public static func evaluate(
-        model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile
+        model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile,
+        precision: Precision = .f32
     ) throws -> [String: Tensor] {
         if SchedulerEvaluation.isScheduler(path) { return try SchedulerEvaluation.evaluate(path, inputs) }
-        let weights = try WeightStore(path: path, adapters: adapters, residentLimit: residentLimit)
+        let weights = try WeightStore(path: path, precision: precision, adapters: adapters, residentLimit: residentLimit)
         let name = try weights.className()
         let reader = Inputs(file: inputs, model: name)
         switch name {

@@ -23,14 +23,23 @@ struct CausalConv3d: Sendable {
     /// - Parameter x: `[in, T, H, W]`.
     /// - Returns: `[out, T, H, W]`.
     func callAsFunction(_ x: Tensor, _ memory: inout CausalMemory) -> Tensor {
+        guard weight.shape[2] > 1 else { return convolved(x, known: 0, &memory) }
+        let before = memory.frames.removeValue(forKey: name)
+        return convolved(Tensor.concatenated((before.map { [$0] } ?? []) + [x], 1), known: before?.shape[1] ?? 0, &memory)
+    }
+
+    /// The convolution of silu(norm x), without a copy of its own for joining it to the frames before.
+    func callAsFunction(_ x: Tensor, norm gamma: Tensor, _ memory: inout CausalMemory) -> Tensor {
+        let before = memory.frames.removeValue(forKey: name)
+        return convolved(x.channelNorm(gamma, silu: true, after: before), known: before?.shape[1] ?? 0, &memory)
+    }
+
+    /// - Parameter joined: The remembered frames, `known` of them, and then the new ones.
+    private func convolved(_ joined: Tensor, known: Int, _ memory: inout CausalMemory) -> Tensor {
         let reach = weight.shape[2] - 1
-        let (kh, kw) = (weight.shape[3] / 2, weight.shape[4] / 2)
-        guard reach > 0 else { return x.conv3d(weight, bias, padding: [0, Padding(kh, kh), Padding(kw, kw)]) }
-        let before = memory.frames[name]
-        let joined = Tensor.concatenated((before.map { [$0] } ?? []) + [x], 1)
         let length = joined.shape[1]
-        memory.frames[name] = joined.sliced(1, max(0, length - reach)..<length)
-        let missing = reach - (before?.shape[1] ?? 0)
-        return joined.conv3d(weight, bias, padding: [Padding(missing, 0), Padding(kh, kh), Padding(kw, kw)])
+        if reach > 0 { memory.frames[name] = joined.sliced(1, max(0, length - reach)..<length) }
+        let border = weight.shape[3] / 2, side = weight.shape[4] / 2
+        return joined.conv3d(weight, bias, padding: [Padding(reach - known, 0), Padding(border, border), Padding(side, side)])
     }
 }

@@ -17,8 +17,9 @@ struct VAEResidualBlock: Sendable {
 
     func callAsFunction(_ x: Tensor, _ memory: inout CausalMemory) -> Tensor {  // [channels, T, H, W]
         let identity = shortcut?(x, &memory) ?? x
-        let h = conv1(x.channelNorm(norm1, silu: true), &memory)
-        return conv2(h.channelNorm(norm2, silu: true), &memory) + identity
+        var y = conv2(conv1(x, norm: norm1, &memory), norm: norm2, &memory)
+        y += identity
+        return y
     }
 }
 

@@ -32,7 +32,7 @@ struct VAEDecoder: Sendable {
         defer { memory.isFirstChunk = false }
         var x = mid(convIn(z, &memory), &memory)
         for level in levels { x = level(x, &memory) }
-        return convOut(x.channelNorm(normOut, silu: true), &memory)
+        return convOut(x, norm: normOut, &memory)
     }
 }
 

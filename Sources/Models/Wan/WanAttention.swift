@@ -7,6 +7,7 @@ struct WanAttention: Sendable {
     let normQ, normK: Tensor  // [dim]
     let image: ImageBranch?
     let eps: Float
+    let precision: Precision
 
     /// Keys and values of image tokens; they share the text's queries, and their result is added before `toOut`.
     struct ImageBranch: Sendable {
@@ -17,15 +18,17 @@ struct WanAttention: Sendable {
     init(_ weights: WeightScope, _ dim: Int, heads: Int, image: Int? = nil, eps: Float) {
         self.heads = heads
         self.eps = eps
-        toQ = Linear(weights.scope("to_q"), dim, dim)
-        toK = Linear(weights.scope("to_k"), dim, dim)
-        toV = Linear(weights.scope("to_v"), dim, dim)
-        toOut = Linear(weights.scope("to_out.0"), dim, dim)
+        precision = weights.store.precision
+        toQ = Linear(weights.scope("to_q"), dim, dim, isLarge: true)
+        toK = Linear(weights.scope("to_k"), dim, dim, isLarge: true)
+        toV = Linear(weights.scope("to_v"), dim, dim, isLarge: true)
+        toOut = Linear(weights.scope("to_out.0"), dim, dim, isLarge: true)
         normQ = weights.tensor("norm_q.weight", shape: [dim])
         normK = weights.tensor("norm_k.weight", shape: [dim])
         self.image = image.map {
             ImageBranch(
-                toK: Linear(weights.scope("add_k_proj"), $0, dim), toV: Linear(weights.scope("add_v_proj"), $0, dim),
+                toK: Linear(weights.scope("add_k_proj"), $0, dim, isLarge: true),
+                toV: Linear(weights.scope("add_v_proj"), $0, dim, isLarge: true),
                 normK: weights.tensor("norm_added_k.weight", shape: [dim]))
         }
     }
@@ -40,7 +43,7 @@ struct WanAttention: Sendable {
 
     func selfAttention(_ x: Tensor, _ table: RotaryTable) -> Tensor {
         let own = keyValue(x).positioned(table, heads: heads)
-        return toOut(attention(query(x, table), own.k, own.v, heads: heads))
+        return toOut(attention(query(x, table), own.k, own.v, heads: heads, precision: precision))
     }
 
     /// Keys and values of the context: the same at every step.
@@ -56,11 +59,12 @@ struct WanAttention: Sendable {
         return Context(text: keyValue(text), image: added)
     }
 
-    func crossAttention(_ x: Tensor, _ context: Context) -> Tensor {
+    /// residual + the attention of x to the context.
+    func crossAttention(_ x: Tensor, _ context: Context, addedTo residual: Tensor) -> Tensor {
         let q = toQ(x).rmsNorm(normQ, eps: eps)
-        var y = attention(q, context.text.k, context.text.v, heads: heads)
-        if let image = context.image { y += attention(q, image.k, image.v, heads: heads) }
-        return toOut(y)
+        var y = attention(q, context.text.k, context.text.v, heads: heads, precision: precision)
+        if let image = context.image { y += attention(q, image.k, image.v, heads: heads, precision: precision) }
+        return toOut(y, addedTo: residual)
     }
 }
 
@@ -84,8 +88,8 @@ struct WanBlock: Sendable {
         selfAttention = WanAttention(weights.scope(names.selfAttention), c.dim, heads: c.heads, eps: c.eps)
         crossAttention = WanAttention(weights.scope(names.crossAttention), c.dim, heads: c.heads, image: c.addedKeyValueDim, eps: c.eps)
         crossNorm = c.crossAttentionNorm ? LayerNorm(weights.scope(names.crossNorm), c.dim, eps: c.eps) : nil
-        feedForwardIn = Linear(weights.scope(names.feedForwardIn), c.dim, c.ffnDim)
-        feedForwardOut = Linear(weights.scope(names.feedForwardOut), c.ffnDim, c.dim)
+        feedForwardIn = Linear(weights.scope(names.feedForwardIn), c.dim, c.ffnDim, isLarge: true)
+        feedForwardOut = Linear(weights.scope(names.feedForwardOut), c.ffnDim, c.dim, isLarge: true)
         modulation = weights.tensor(names.modulation, shape: [1, 6, c.dim]).squeezed(0)
         eps = c.eps
     }
@@ -109,8 +113,8 @@ struct WanBlock: Sendable {
     func callAsFunction(_ x: Tensor, time: Tensor, _ context: WanAttention.Context, attend: (Tensor) -> Tensor) -> Tensor {
         let sum = time + modulation
         let e = (0..<6).map { sum.selected(1, $0) }
-        var x = x + attend(x.layerNorm(eps: eps) * (e[1] + 1) + e[0]) * e[2]
-        x += crossAttention.crossAttention(crossNorm.map { $0(x) } ?? x, context)
-        return x + feedForwardOut(feedForwardIn(x.layerNorm(eps: eps) * (e[4] + 1) + e[3]).geluTanh()) * e[5]
+        var x = x.adding(attend(x.layerNorm(e[1] + 1, e[0], eps: eps)), times: e[2])
+        x = crossAttention.crossAttention(crossNorm.map { $0(x) } ?? x, context, addedTo: x)
+        return feedForwardOut(feedForwardIn(x.layerNorm(e[4] + 1, e[3], eps: eps), .geluTanh), addedTo: x, gate: e[5])
     }
 }

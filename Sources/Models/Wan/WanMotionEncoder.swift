@@ -88,7 +88,7 @@ struct WanMotionEncoder: Sendable {
 
 extension Linear {
     /// The layer with weights times a factor, the bias as it is.
-    func scaled(_ factor: Float) -> Linear { Linear(weight: weight * factor, bias: bias) }
+    func scaled(_ factor: Float) -> Linear { Linear(weight: weight.tensor * factor, bias: bias) }
 }
 
 /// The Q of a QR decomposition by Householder reflections, with LAPACK's signs (R's diagonal may be negative): networks that were

@@ -1,75 +1,106 @@
 import Foundation
 import Models
+import Safetensors
 import Tensors
 
-// Rates of the operations that networks spend their time in, and of the video autoencoder at its published widths.
+// One measurement of our side; compare.py runs it beside PyTorch's. The result is one line of JSON, and the output tensor in a
+// file if one is named.
 //
-//     swift run -c release benchmarks [threads] [filter]
+//     benchmarks ITEM [--threads N] [--runs N] [--precision f32|bf16|int8] [--model FOLDER] [--inputs FILE] [--output FILE]
+//
+// ITEM: convolution, linear, attention, dit, vae, elementwise.
 
-let threads = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 1 : 1
-let filter = CommandLine.arguments.count > 2 ? CommandLine.arguments[2] : ""
+struct Options {
+    var item = ""
+    var values: [String: String] = [:]
 
+    init(_ arguments: [String]) {
+        var rest = arguments[...]
+        item = rest.popFirst() ?? ""
+        while let name = rest.popFirst(), let value = rest.popFirst() { values[name] = value }
+    }
+
+    func number(_ name: String, _ standard: Int) -> Int { values[name].flatMap { Int($0) } ?? standard }
+    func path(_ name: String) -> String {
+        guard let path = values[name] else { fail("'\(item)' needs \(name)") }
+        return path
+    }
+}
+
+func fail(_ message: String) -> Never {
+    FileHandle.standardError.write(Data("benchmarks: \(message)\n".utf8))
+    exit(2)
+}
+
+let options = Options(Array(CommandLine.arguments.dropFirst()))
+let precision = Precision(rawValue: options.values["--precision"] ?? "f32") ?? .f32
+
+/// Best wall time of a few runs in seconds, and what the last one gave.
+func measured(_ body: () -> Tensor) -> (seconds: Double, result: Tensor) {
+    var best = Double.infinity
+    var result = Tensor(zeros: [1])
+    for _ in 0..<max(1, options.number("--runs", 3)) {
+        let start = ContinuousClock.now
+        result = body()
+        best = min(best, Double((ContinuousClock.now - start) / .nanoseconds(1)) / 1e9)
+    }
+    return (best, result)
+}
+
+/// Numbers without a pattern that matters.
 func ramp(_ shape: [Int]) -> Tensor {
-    Tensor(shape) { for index in $0.indices { $0.initializeElement(at: index, to: Float(index % 1009) / 1009 - 0.5) } }
+    Tensor(shape) { for index in $0.indices { $0.initializeElement(at: index, to: Float(index &* 7919 % 1009) / 1009 - 0.5) } }
 }
 
-/// Seconds of processor time this process has used, all threads together.
-func processorTime() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+func report(_ name: String, _ seconds: Double) {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    print("{\"name\": \"\(name)\", \"seconds\": \(seconds), \"peak_bytes\": \(usage.ru_maxrss * 1024)}")
 }
 
-/// Best of a few runs; `work` in floating-point operations, or bytes with `unit` "GB/s". The rate per processor second holds
-/// on a busy machine as well.
-func measure(_ name: String, work: Double, unit: String = "GFLOPS", runs: Int = 5, _ body: () -> Void) {
-    guard filter.isEmpty || name.contains(filter) else { return }
-    var best = (wall: Double.infinity, processor: Double.infinity)
-    for _ in 0...runs {
-        let start = (wall: ContinuousClock.now, processor: processorTime())
-        Parallel.$threads.withValue(threads, operation: body)
-        best.wall = min(best.wall, Double((ContinuousClock.now - start.wall) / .microseconds(1)) / 1e6)
-        best.processor = min(best.processor, processorTime() - start.processor)
+/// Runs the item on the inputs of `--inputs` and writes what it gives to `--output`.
+func run() throws {
+    func input(_ name: String) throws -> Tensor { try Tensor(SafetensorsFile(path: options.path("--inputs")), name) }
+    let outcome: (seconds: Double, result: Tensor)
+    switch options.item {
+    case "convolution":
+        // The best that this machine does with arithmetic: what the other rates are held against.
+        let x = ramp([96, 6, 128, 128]), weight = ramp([96, 96, 3, 3, 3]), bias = ramp([96])
+        outcome = measured { x.conv3d(weight, bias, padding: [0, 1, 1]) }
+    case "linear":
+        let x = try input("x"), bias = try input("bias")
+        let weight = LinearWeight(try input("weight"), precision)
+        outcome = measured { x.linear(weight, bias) }
+    case "attention":
+        let (q, k, v) = (try input("q"), try input("k"), try input("v"))
+        outcome = measured { attention(q, k, v, heads: options.number("--heads", 12), precision: precision) }
+    case "dit":
+        let transformer = try WanTransformer(WeightStore(path: options.path("--model"), precision: precision))
+        let x = try input("latents"), text = try input("text")
+        // Keys and values of the text are a part of PyTorch's forward pass, so they are of ours here.
+        outcome = measured { transformer(x, timesteps: [500], transformer.conditioning(text: text)) }
+    case "vae":
+        let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model")))
+        let latents = try input("latents")
+        outcome = measured { vae.decode(latents) }
+    case "elementwise":
+        let x = ramp([4096, 8960]), row = ramp([8960])
+        for (name, body) in [
+            ("silu", { x.silu() }), ("gelu", { x.geluTanh() }), ("add", { x + x }), ("layer norm", { x.layerNorm(row, row, eps: 1e-6) }),
+            ("rms norm", { x.rmsNorm(row, eps: 1e-6) }), ("transpose", { x.transposed }),
+        ] as [(String, () -> Tensor)] { report(name, measured(body).seconds) }
+        return
+    default: fail("ITEM is convolution, linear, attention, dit, vae or elementwise, not '\(options.item)'")
     }
-    func text(_ value: Double) -> String { String(format: value < 10 ? "%.2f" : "%.1f", value) }
-    let rates = work > 0
-        ? ", \(text(work / best.wall / 1e9)) \(unit), \(text(work / best.processor / 1e9)) per processor second" : ""
-    print("\(name): \(text(best.wall * 1000)) ms, \(text(best.processor * 1000)) ms processor\(rates)")
+    report(options.item, outcome.seconds)
+    guard let path = options.values["--output"] else { return }
+    let writer = try SafetensorsWriter(path: path, headerCapacity: 4096)
+    try writer.write("output", outcome.result.array, shape: outcome.result.shape)
+    _ = try writer.finish(sync: false)
 }
-
-func conv(_ inChannels: Int, _ outChannels: Int, _ t: Int, _ h: Int, _ w: Int) {
-    let x = ramp([inChannels, t + 2, h, w]), weight = ramp([outChannels, inChannels, 3, 3, 3]), bias = ramp([outChannels])
-    measure("conv3d \(inChannels)→\(outChannels) \(t)×\(h)×\(w)", work: 54 * Double(inChannels * outChannels * t * h * w)) {
-        _ = x.conv3d(weight, bias, padding: [0, 1, 1])
-    }
-}
-
-conv(96, 96, 4, 128, 128)
-conv(192, 192, 4, 64, 64)
-conv(384, 384, 2, 32, 32)
-conv(384, 384, 1, 16, 16)
-conv(96, 3, 4, 128, 128)
 
 do {
-    let x = ramp([4096, 1536]), w = ramp([1536, 1536]), b = ramp([1536])
-    measure("linear 4096×1536×1536", work: 2 * 4096 * 1536 * 1536) { _ = x.linear(w, b) }
-    let q = ramp([4096, 512])
-    measure("attention 4×4096×128", work: 4 * 4096 * 4096 * 512, runs: 2) { _ = attention(q, q, q, heads: 4) }
-    let large = ramp([1 << 24])
-    measure("silu", work: 8 * Double(1 << 24), unit: "GB/s") { _ = large.silu() }
-    measure("add", work: 12 * Double(1 << 24), unit: "GB/s") { _ = large + large }
-    let video = ramp([96, 4, 128, 128]), gamma = ramp([96])
-    measure("channel norm + silu", work: 8 * Double(96 * 4 * 128 * 128), unit: "GB/s") {
-        _ = video.channelNorm(gamma, silu: true)
-    }
-    measure("permute", work: 8 * Double(96 * 4 * 128 * 128), unit: "GB/s") { _ = video.permuted(1, 2, 3, 0) }
-}
-
-// A folder with an AutoencoderKLWan as third argument: decodes 9 frames of 64×64 and encodes them again.
-if CommandLine.arguments.count > 3 {
-    let vae = try AutoencoderKLWan(WeightStore(path: CommandLine.arguments[3]))
-    let latents = ramp([vae.configuration.latentChannels, 3, 8, 8])
-    measure("vae decode 9×64×64", work: 0, runs: 1) { _ = vae.decode(latents) }
-    let frames = ramp([3, 9, 64, 64])
-    measure("vae encode 9×64×64", work: 0, runs: 1) { _ = vae.encode(frames) }
+    try Parallel.$threads.withValue(max(1, options.number("--threads", 1))) { try run() }
+} catch {
+    fail("\(error)")
 }

@@ -1,0 +1,12 @@
+#include "tile.h"
+#include BODY
+#undef VF
+#undef VI
+#undef COLUMNS
+#undef ISA
+#undef TARGET
+#undef WIDTH
+#undef ROWS
+#undef VECTORS
+#undef HAS_VNNI
+#undef HAS_BF16

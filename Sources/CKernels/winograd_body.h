@@ -1,0 +1,210 @@
+// 3×3 convolutions (in space; 1 or 3 in time, stride 1) by Winograd's F(2×2, 3×3): 16 products of matrices in place of 36 give 2×2 output
+// pixels. A task takes rows of such tiles through all frames: input frames are transformed once and kept while a later frame needs them.
+
+/// [rows, columns] → [columns, rows].
+TARGET US_INLINE void NAME(transpose)(
+    float *out, size_t out_stride, const float *x, size_t stride, size_t rows, size_t columns) {
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        const int32_t *source = (const int32_t *)(const void *)(x + r * stride);
+        int32_t *target = (int32_t *)(void *)(out + r);
+        size_t c = 0;
+        for (; c + 4 <= columns; c += 4) {
+            typedef NAME(four_any) any;
+            const NAME(four) a = *(const any *)(source + c), b = *(const any *)(source + stride + c);
+            const NAME(four) d = *(const any *)(source + 2 * stride + c), e = *(const any *)(source + 3 * stride + c);
+            const NAME(four) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+            const NAME(four) de0 = __builtin_shufflevector(d, e, 0, 4, 1, 5), de1 = __builtin_shufflevector(d, e, 2, 6, 3, 7);
+            *(any *)(target + c * out_stride) = __builtin_shufflevector(ab0, de0, 0, 1, 4, 5);
+            *(any *)(target + (c + 1) * out_stride) = __builtin_shufflevector(ab0, de0, 2, 3, 6, 7);
+            *(any *)(target + (c + 2) * out_stride) = __builtin_shufflevector(ab1, de1, 0, 1, 4, 5);
+            *(any *)(target + (c + 3) * out_stride) = __builtin_shufflevector(ab1, de1, 2, 3, 6, 7);
+        }
+        for (; c < columns; c++)
+            for (size_t i = 0; i < 4; i++) out[c * out_stride + r + i] = x[(r + i) * stride + c];
+    }
+    for (; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = x[r * stride + c];
+}
+
+/// Weights [out, in, kt, 3, 3] of one panel of outputs → [kt][16][in][columns].
+TARGET static void NAME(winograd_pack)(const us_winograd *w, const float *weights, size_t panel, float *packed) {
+    const size_t start = panel * COLUMNS, columns = (size_t)NAME(panel_vectors)(start, w->out_channels) * WIDTH;
+    const size_t depth = w->time, in = w->in_channels;
+    packed += start * depth * 16 * in;
+    for (size_t c = 0; c < columns; c++)
+        for (size_t i = 0; i < in; i++)
+            for (size_t k = 0; k < depth; k++) {
+                float *out = packed + (k * 16 * in + i) * columns + c;
+                if (start + c >= w->out_channels) {
+                    for (size_t p = 0; p < 16; p++) out[p * in * columns] = 0;
+                    continue;
+                }
+                const float *g = weights + (((start + c) * in + i) * depth + k) * 9;
+                float rows[4][3];
+                for (size_t j = 0; j < 3; j++) {
+                    rows[0][j] = g[j];
+                    rows[1][j] = 0.5f * (g[j] + g[3 + j] + g[6 + j]);
+                    rows[2][j] = 0.5f * (g[j] - g[3 + j] + g[6 + j]);
+                    rows[3][j] = g[6 + j];
+                }
+                for (size_t r = 0; r < 4; r++) {
+                    const float *v = rows[r];
+                    const float values[4] = {v[0], 0.5f * (v[0] + v[1] + v[2]), 0.5f * (v[0] - v[1] + v[2]), v[2]};
+                    for (size_t j = 0; j < 4; j++) out[(r * 4 + j) * in * columns] = values[j];
+                }
+            }
+}
+
+/// The rows of one frame that some tiles need, channels last, with zeros beyond the picture: [2·rows + 2][2·across + 2][in].
+TARGET US_INLINE void NAME(gather_rows)(
+    const us_winograd *w, const float *x, size_t frame, size_t first, size_t rows, size_t across, float *out) {
+    const size_t plane = w->height * w->width, in = w->in_channels, columns = 2 * across + 2;
+    for (size_t r = 0; r < 2 * rows + 2; r++, out += columns * in) {
+        const int64_t y = (int64_t)(2 * first + r) - w->pad_top;
+        if (y < 0 || y >= (int64_t)w->height) {
+            memset(out, 0, columns * in * 4);
+            continue;
+        }
+        const size_t left = w->pad_left, valid = w->width < columns - left ? w->width : columns - left;
+        memset(out, 0, left * in * 4);
+        memset(out + (left + valid) * in, 0, (columns - left - valid) * in * 4);
+        NAME(transpose)(out + left * in, in, x + frame * plane + (size_t)y * w->width, w->frames * plane, in, valid);
+    }
+}
+
+TARGET US_INLINE void NAME(transform_input)(
+    const float *x, size_t rows, size_t across, size_t in, size_t padded, float *out) {
+    const size_t columns = (2 * across + 2) * in, step = padded * in;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < across; j++) {
+            const float *d = x + 2 * i * columns + 2 * j * in;
+            float *v = out + (i * across + j) * in;
+            for (size_t c = 0; c < in; c += WIDTH) {
+                // The last vector may overlap the one before.
+                if (c + WIDTH > in) c = in - WIDTH;
+                VF t[4][4];
+                _Pragma("clang loop unroll(full)") for (int k = 0; k < 4; k++) {
+                    const VF d0 = NAME(load)(d + k * in + c), d1 = NAME(load)(d + columns + k * in + c);
+                    const VF d2 = NAME(load)(d + 2 * columns + k * in + c), d3 = NAME(load)(d + 3 * columns + k * in + c);
+                    t[0][k] = d0 - d2;
+                    t[1][k] = d1 + d2;
+                    t[2][k] = d2 - d1;
+                    t[3][k] = d1 - d3;
+                }
+                _Pragma("clang loop unroll(full)") for (int r = 0; r < 4; r++) {
+                    NAME(store)(v + (4 * r) * step + c, t[r][0] - t[r][2]);
+                    NAME(store)(v + (4 * r + 1) * step + c, t[r][1] + t[r][2]);
+                    NAME(store)(v + (4 * r + 2) * step + c, t[r][2] - t[r][1]);
+                    NAME(store)(v + (4 * r + 3) * step + c, t[r][1] - t[r][3]);
+                }
+            }
+        }
+}
+
+/// [16][tiles][out] → [2·rows][2·across][out], with the bias.
+TARGET US_INLINE void NAME(transform_output)(
+    const float *m, size_t rows, size_t across, size_t channels, size_t padded, const float *bias, float *out) {
+    const size_t step = padded * channels, line = 2 * across * channels;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < across; j++) {
+            const float *source = m + (i * across + j) * channels;
+            float *y = out + 2 * i * line + 2 * j * channels;
+            for (size_t c = 0; c < channels; c += WIDTH) {
+                VF t[2][4];
+                _Pragma("clang loop unroll(full)") for (int k = 0; k < 4; k++) {
+                    const VF m0 = NAME(load)(source + k * step + c), m1 = NAME(load)(source + (4 + k) * step + c);
+                    const VF m2 = NAME(load)(source + (8 + k) * step + c), m3 = NAME(load)(source + (12 + k) * step + c);
+                    t[0][k] = m0 + m1 + m2;
+                    t[1][k] = m1 - m2 - m3;
+                }
+                const VF b = NAME(load)(bias + c);
+                _Pragma("clang loop unroll(full)") for (int r = 0; r < 2; r++) {
+                    NAME(store)(y + (size_t)r * line + c, t[r][0] + t[r][1] + t[r][2] + b);
+                    NAME(store)(y + (size_t)r * line + channels + c, t[r][1] - t[r][2] - t[r][3] + b);
+                }
+            }
+        }
+}
+
+/// One register tile of Σ aₖ·bₖ over the frames that a kernel reaches.
+TARGET US_INLINE void NAME(tile_frames)(
+    const int count, const float *const *a, size_t lda, const float *const *b, size_t frames, size_t steps, float *c,
+    size_t ldc) {
+    VF sum[ROWS][VECTORS];
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < ROWS; i++)
+        _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) sum[i][j] = (VF){0};
+    for (size_t k = 0; k < frames; k++) {
+        const float *left = a[k], *right = b[k];
+        for (size_t p = 0; p < steps; p++, right += count * WIDTH) {
+            VF row[VECTORS];
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) row[j] = NAME(load)(right + j * WIDTH);
+            _Pragma("clang loop unroll(full)") for (int i = 0; i < ROWS; i++) {
+                const float value = left[(size_t)i * lda + p];
+                _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) sum[i][j] = sum[i][j] + value * row[j];
+            }
+        }
+    }
+    _Pragma("clang loop unroll(full)") for (int i = 0; i < ROWS; i++)
+        _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++)
+            NAME(store)(c + (size_t)i * ldc + j * WIDTH, sum[i][j]);
+}
+
+TARGET static void NAME(winograd_run)(
+    const us_winograd *w, const float *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    float *work) {
+    const size_t across = (w->out_width + 1) / 2, tiles = rows * across, padded = (tiles + ROWS - 1) / ROWS * ROWS;
+    const size_t in = w->in_channels, channels = (w->out_channels + WIDTH - 1) / WIDTH * WIDTH, depth = w->time;
+    float *pixels = work;                                                  // a frame's rows, channels last
+    float *transformed = pixels + (2 * rows + 2) * (2 * across + 2) * in;  // [depth][16][padded][in]
+    float *products = transformed + depth * 16 * padded * in;              // [16][padded][channels]
+    float *result = products + 16 * padded * channels;                     // [2·rows][2·across][channels]
+    float *offsets = result + 4 * rows * across * channels;                // [channels]
+    const size_t slot = 16 * padded * in;
+    for (size_t c = 0; c < channels; c++) offsets[c] = bias && c < w->out_channels ? bias[c] : 0;
+    // Rows that only fill the last register tile are never read back, but must hold numbers.
+    memset(transformed, 0, depth * slot * 4);
+    size_t next = 0;  // the first input frame that is not transformed yet
+    for (size_t t = 0; t < w->out_frames; t++) {
+        const int64_t begin = (int64_t)t - w->pad_time;
+        const float *frames[3];
+        size_t taps[3], count = 0;
+        for (size_t k = 0; k < depth; k++) {
+            const int64_t f = begin + (int64_t)k;
+            if (f < 0 || f >= (int64_t)w->frames) continue;
+            float *here = transformed + (size_t)f % depth * slot;
+            if ((size_t)f >= next) {
+                NAME(gather_rows)(w, x, (size_t)f, first, rows, across, pixels);
+                NAME(transform_input)(pixels, rows, across, in, padded, here);
+                next = (size_t)f + 1;
+            }
+            frames[count] = here;
+            taps[count++] = k;
+        }
+        for (size_t p = 0; p < 16; p++)
+            for (size_t c = 0; c < w->out_channels; c += COLUMNS) {
+                const int vectors = NAME(panel_vectors)(c, w->out_channels);
+                const float *panel = packed + c * depth * 16 * in, *b[3];
+                for (size_t k = 0; k < count; k++) b[k] = panel + (taps[k] * 16 + p) * in * (size_t)vectors * WIDTH;
+                for (size_t r = 0; r < padded; r += ROWS) {
+                    const float *a[3];
+                    for (size_t k = 0; k < count; k++) a[k] = frames[k] + (p * padded + r) * in;
+                    float *target = products + (p * padded + r) * channels + c;
+                    switch (vectors) {
+                    case 1: NAME(tile_frames)(1, a, in, b, count, in, target, channels); break;
+#if VECTORS == 4
+                    case 2: NAME(tile_frames)(2, a, in, b, count, in, target, channels); break;
+                    case 3: NAME(tile_frames)(3, a, in, b, count, in, target, channels); break;
+#endif
+                    default: NAME(tile_frames)(VECTORS, a, in, b, count, in, target, channels);
+                    }
+                }
+            }
+        NAME(transform_output)(products, rows, across, channels, padded, offsets, result);
+        const size_t plane = w->out_height * w->out_width;
+        for (size_t r = 0; r < 2 * rows && 2 * first + r < w->out_height; r++)
+            NAME(transpose)(
+                out + t * plane + (2 * first + r) * w->out_width, w->out_frames * plane, result + r * 2 * across * channels,
+                channels, w->out_width, w->out_channels);
+    }
+}
