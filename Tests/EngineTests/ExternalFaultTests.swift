@@ -7,8 +7,10 @@ import Testing
 /// External programs at their worst: a clear message, nothing of theirs cached, nothing of theirs left running.
 @Suite struct ExternalFaultTests {
     /// A node whose program runs some lines of Python and then doubles its number; its requests and streams are as for any.
-    private func run(_ lines: String, extra: String = "") throws -> (shop: Workshop, summary: RunSummary) {
-        let shop = try Workshop()
+    private func run(
+        _ lines: String, extra: String = "", in folder: String? = nil, events: @escaping @Sendable (RunEvent) -> Void = { _ in }
+    ) throws -> (shop: Workshop, summary: RunSummary) {
+        let shop = try Workshop(borrowed: folder)
         try FileManager.default.createDirectory(atPath: "\(shop.folder)/nodes", withIntermediateDirectories: true)
         try shop.write(
             "nodes/node.yaml",
@@ -37,7 +39,7 @@ import Testing
         for node in nodes { catalogue[node.manifest.description.type] = node.definition }
         let view = try Workshop(catalogue: catalogue, borrowed: shop.folder)
         let graph = try view.graph("nodes:\n  one: { type: t.constant }\n  bad: { type: t.bad, in: { a: one.out } }")
-        let summary = try UnderstudyEngine(store: store, catalogue: catalogue).run(graph, options: RunOptions(threads: 1))
+        let summary = try UnderstudyEngine(store: store, catalogue: catalogue).run(graph, options: RunOptions(threads: 1), events: events)
         #expect(try store.verify().isClean)
         return (shop, summary)
     }
@@ -48,6 +50,7 @@ import Testing
 
     @Test(arguments: [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "", "signal 11"),
+        ("bytearray(4 << 30)", "memory_limit: 1 GiB", "1024 MiB of memory: 'memory_limit'"), ("bytearray(4 << 30)", "memory_limit: 1 GiB", "MemoryError"),
         ("time.sleep(600)", "timeout: 0.5", "timeout of 0.5"),
         ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout: 0.5\ngrace: 0.2", "timeout of 0.5"),
         ("open(request['outputs']['out'], 'wb').write(b'no artifact at all')", "", "is no 'table'"),
@@ -95,12 +98,35 @@ import Testing
             open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
             """)
         #expect(summary.status == .done, "\(summary.failures.map(\.message))")
+        try expectDeath(in: shop)
+    }
+
+    @Test("programs end with the engine, even when that is killed")
+    func endsWithTheEngine() async throws {
+        let shop = try Workshop()
+        await #expect(processExitsWith: .signal(SIGKILL)) { [folder = shop.folder as String] in
+            _ = try ExternalFaultTests().run(
+                """
+                child = subprocess.Popen(["sleep", "600"])
+                open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
+                print(json.dumps({"progress": {"done": 1, "total": 2}}), flush=True)
+                time.sleep(600)
+                """, in: folder
+            ) { event in
+                if case .progress = event { kill(getpid(), SIGKILL) }
+            }
+        }
+        try expectDeath(in: shop)
+    }
+
+    /// Waits for the process whose number a program left to be gone.
+    private func expectDeath(in shop: Workshop) throws {
         let child = try #require(pid_t(try String(contentsOfFile: "\(shop.folder)/child", encoding: .utf8)))
         func isAlive() -> Bool {
             let stat = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)) ?? ""
             return !stat.isEmpty && !stat.contains(") Z ")
         }
-        for _ in 0..<100 where isAlive() { Thread.sleep(forTimeInterval: 0.05) }
+        for _ in 0..<200 where isAlive() { Thread.sleep(forTimeInterval: 0.05) }
         #expect(!isAlive())
     }
 }

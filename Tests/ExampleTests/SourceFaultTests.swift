@@ -19,7 +19,7 @@ struct SourceFaultTests {
     /// Every node that reads a file of the user, with a file for it.
     static let readers: [(type: String, file: String)] = [
         ("video.decode", "Examples/mira/driving.mp4"), ("audio.decode", "Examples/mira/speech.wav"),
-        ("image.load", "Examples/mira/reference.png"), ("skeleton.load", "Tests/Fuzz/Corpus/bvh/walk.bvh"),
+        ("image.load", "Examples/mira/reference.png"), ("skeleton.load", "Tests/Fuzz/Corpus/openpose/body25.json"),
         ("tensor.load", "Tests/Fuzz/Corpus/safetensors/table"), ("t.bytes", "Examples/mira/speech.wav"),
     ]
 
@@ -86,7 +86,7 @@ struct SourceFaultTests {
             name: read
             inputs: { file: { type: file, default: \(file) } }
             nodes:
-              read: { type: \(type), in: { file: inputs.file } }
+              read: { type: \(type), in: { file: inputs.file }, with: { \(type == "skeleton.load" ? "size: 640x480" : "") } }
             """.utf8).write(to: URL(filePath: path))
         let (graph, diagnostics) = Graph.load(GraphRequest(path: path), catalogue: catalogue.mapValues(\.description))
         let loaded = try #require(graph, "\(diagnostics.sorted.map(\.message))")
