@@ -88,15 +88,22 @@ let nodes: [Target] = [
     node("VAE", ["Models", "Tensors"]),
 ]
 
-/// Only where `Tests/Fuzz/run.sh` asks for it: it links libFuzzer.
-let fuzzers: [Target] =
-    Context.environment["UNDERSTUDY_FUZZ"] == nil
-    ? []
-    : [
-        .executableTarget(
-            name: "fuzz", dependencies: ["Engine", "GraphKit", "NodeCatalog", "NodeKit", "Perception", "Safetensors"],
-            path: "Tests/Fuzz", exclude: ["Corpus", "run.sh"], swiftSettings: settings)
+/// The readers of users' files under mutated ones: a bounded test, or a program for libFuzzer where `Tests/Fuzz/run.sh` asks for it.
+let fuzzing: [Target] = {
+    let dependencies: [Target.Dependency] = ["Engine", "GraphKit", "NodeCatalog", "NodeKit", "Perception", "Safetensors"]
+    if Context.environment["UNDERSTUDY_FUZZ"] != nil {
+        return [
+            .executableTarget(
+                name: "fuzz", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["Corpus", "run.sh", "FuzzTests.swift"],
+                swiftSettings: settings)
+        ]
+    }
+    return [
+        .testTarget(
+            name: "FuzzTests", dependencies: dependencies, path: "Tests/Fuzz", exclude: ["Corpus", "run.sh", "main.swift"],
+            swiftSettings: settings)
     ]
+}()
 
 let package = Package(
     name: "Understudy",
@@ -151,5 +158,5 @@ let package = Package(
         tests("ExampleTests", ["Engine", "NodeCatalog", "MediaFilesNode", "NodeTesting"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
-    ] + fuzzers
+    ] + fuzzing
 )

@@ -83,11 +83,20 @@ public final class AudioReader {
         stop = options.end.map { max(0, (($0 - begin) * rate).rounded - offset) }
     }
 
-    /// What went wrong without stopping the reader, in whole sentences.
+    /// What went wrong without stopping the reader, in whole sentences; complete once `next()` has given nil.
     public var warnings: [String] {
         var list: [String] = []
         if decoder.damaged > 0 { list.append("\(path): \(decoder.damaged) damaged packets of sound.") }
         if let error = decoder.readError { list.append("\(path): reading broke off: \(describe(error)).") }
+        if let warning = decoder.file.cutWarning { list.append(warning) }
+        if isFinished, options.end == nil, let claimed = source.duration, let resampler {
+            let ending = firstTime - decoder.file.origin + Rational(consumed, Int64(resampler.inputRate))
+            if ending + Rational(1, 2) < claimed {
+                list.append(
+                    "\(path): the file says its sound lasts \(claimed.doubleValue) s, "
+                        + "but it ends at \(ending.doubleValue) s: it may be cut short.")
+            }
+        }
         return list
     }
 

@@ -6,6 +6,8 @@ import Foundation
 final class InputFile {
     let path: String
     let context: UnsafeMutablePointer<AVFormatContext>
+    /// By how many bytes the file is shorter than its header says; 0 where that says nothing.
+    let missingBytes: Int64
     private let source: ByteSource
     private let io: UnsafeMutablePointer<AVIOContext>
 
@@ -17,6 +19,7 @@ final class InputFile {
         _ = quietFFmpeg
         self.path = path
         self.source = source
+        missingBytes = Self.missingBytes(source)
         let bufferSize: Int32 = 1 << 16
         guard let buffer = av_malloc(Int(bufferSize)) else {
             throw MediaError(.inputOutput, path: path, "out of memory")
@@ -65,6 +68,21 @@ final class InputFile {
         var context: UnsafeMutablePointer<AVFormatContext>? = context
         avformat_close_input(&context)
         Self.free(io)
+    }
+
+    /// WAV and AVI begin with their length, which FFmpeg quietly corrects when a file is cut short.
+    private static func missingBytes(_ source: ByteSource) -> Int64 {
+        var head = [UInt8](repeating: 0, count: 8)
+        let count = head.withUnsafeMutableBytes { source.read($0) }
+        guard source.seek(0, whence: SEEK_SET) == 0, count == 8, head.starts(with: Array("RIFF".utf8)) else { return 0 }
+        let claimed = head[4...].reversed().reduce(Int64(0)) { $0 << 8 | Int64($1) }
+        // Programs that cannot go back to the header write the largest number.
+        return claimed < 0x7FFF_0000 ? max(0, claimed + 8 - source.size) : 0
+    }
+
+    /// What `missingBytes` means, as a sentence; nil when there are none.
+    var cutWarning: String? {
+        missingBytes == 0 ? nil : "\(path): it is cut short: its header says that it has \(missingBytes) bytes more."
     }
 
     private static func free(_ io: UnsafeMutablePointer<AVIOContext>) {

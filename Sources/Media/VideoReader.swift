@@ -180,6 +180,7 @@ public final class VideoReader {
         if decoder.damaged > 0 { list.append("\(path): \(decoder.damaged) damaged packets or frames.") }
         if leftOut > 0 { list.append("\(path): left out \(leftOut) frames whose time stamps do not move forward.") }
         if let error = decoder.readError { list.append("\(path): reading broke off: \(describe(error)).") }
+        if let warning = file.cutWarning { list.append(warning) }
         if hasEnded, isExhausted, options.end == nil, let claimed = source.duration, let ending,
             ending - file.origin + max(Rational(1, 2), current.duration * Rational(2)) < claimed
         {

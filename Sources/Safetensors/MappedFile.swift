@@ -55,11 +55,17 @@ public final class MappedFile: @unchecked Sendable {
         self.byteCount = count
         self.base = mapped
         isMapped = true
+        if let mapped { CutFiles.add(mapped, count: count, path: path) }
     }
 
     deinit {
         guard let base else { return }
-        if isMapped { munmap(base, byteCount) } else { base.deallocate() }
+        if isMapped {
+            CutFiles.remove(base)
+            munmap(base, byteCount)
+        } else {
+            base.deallocate()
+        }
     }
 
     /// The bytes of the file; valid as long as the mapping lives, so keep them inside the closure.

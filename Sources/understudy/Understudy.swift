@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Safetensors
 
 @main
 struct Understudy: ParsableCommand {
@@ -15,6 +16,7 @@ struct Understudy: ParsableCommand {
         ])
 
     static func main() {
+        CutFiles.report()
         do {
             var command = try parseAsRoot()
             try command.run()

@@ -19,6 +19,9 @@ import Testing
 
     @Test func killsLoseNothing() throws { try check("kill.py", "6", "5", "--quick") }
 
+    @Test("eight processes on one cache make each result once, though one of them is killed")
+    func crowdsMakeEachResultOnce() throws { try check("crowd.py", "1", "--quick") }
+
     @Test("the index never names bytes that a loss of power could take")
     func rowsComeAfterTheirBytes() throws { try check("order.py", "--quick") }
 }

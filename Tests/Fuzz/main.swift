@@ -1,13 +1,7 @@
 // fuzz KIND [libFuzzer options] [CORPUS…]: feeds mutated files to one reader. `Tests/Fuzz/run.sh` builds and runs it.
 //
 // A reader may refuse anything; it may not trap, hang, or allocate far more than it was given. libFuzzer watches all three.
-@testable import Engine
 import Foundation
-@testable import GraphKit
-import NodeCatalog
-import NodeKit
-import Perception
-import Safetensors
 
 @_silgen_name("LLVMFuzzerRunDriver")
 func runFuzzer(
@@ -15,65 +9,11 @@ func runFuzzer(
     _ target: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
 ) -> Int32
 
-/// A reader under test.
-enum Kind: String, CaseIterable {
-    case graph, overlay, safetensors, manifest, message, openpose, npz, bvh, archive
-}
-
-let catalogue = Dictionary(uniqueKeysWithValues: NodeCatalog.definitions.map { ($0.description.type, $0.description) })
-let scratch = FileManager.default.temporaryDirectory.appending(path: "fuzz-\(getpid())").path
-try FileManager.default.createDirectory(atPath: scratch, withIntermediateDirectories: true)
-
-func parse(_ bytes: [UInt8]) -> (syntax: GraphSyntax?, diagnostics: Diagnostics) {
-    var diagnostics = Diagnostics()
-    let file = SourceFile(name: "g.yaml", directory: URL(fileURLWithPath: scratch), bytes: bytes)
-    return (GraphSyntax.parse(file, diagnostics: &diagnostics), diagnostics)
-}
-
-/// Writes the bytes where readers of files find them.
-func file(_ bytes: [UInt8], _ name: String) throws -> String {
-    let path = "\(scratch)/\(name)"
-    try Data(bytes).write(to: URL(fileURLWithPath: path))
-    return path
-}
-
-func read(_ bytes: [UInt8], as kind: Kind) throws {
-    switch kind {
-    case .graph:
-        var (syntax, diagnostics) = parse(bytes)
-        if let syntax { _ = Graph.check(syntax, catalogue: catalogue, options: .init(checksFiles: false), diagnostics: &diagnostics) }
-    case .overlay:
-        // The first part is the graph, the rest lies over it.
-        let cut = bytes.firstIndex(of: 0) ?? bytes.count / 2
-        let base = try file(Array(bytes[..<cut]), "base.yaml")
-        let over = try file(Array(bytes[cut...].dropFirst()), "over.yaml")
-        var options = GraphCheckOptions()
-        options.checksFiles = false
-        _ = Graph.load(GraphRequest(path: base, overlays: [over]), catalogue: catalogue, options: options)
-    case .safetensors:
-        let file = try SafetensorsFile(path: file(bytes, "x.safetensors"))
-        for info in file.tensors.values { file.withBytes(info) { _ = $0.count } }
-        _ = try ValueCatalog.open(Artifact(type: PortType(file.metadata[Artifact.typeKey] ?? "tensor"), path: "\(scratch)/x.safetensors", digest: Digest.of("")))
-    case .manifest: _ = try ExternalManifest(file: file(bytes, "node.yaml"))
-    case .message: _ = ExternalMessage(String(decoding: bytes, as: UTF8.self))
-    case .openpose:
-        _ = try? KeypointFiles.openPose([("x.json", Data(bytes))], times: [0], width: 640, height: 480)
-        _ = try KeypointFiles.cocoWholeBody(Data(bytes), name: "x.json", rate: 25, size: (640, 480))
-    case .npz:
-        let archive = try NumpyArchive(path: file(bytes, "x.npz"))
-        for name in archive.names.prefix(50) { _ = try archive.array(name) }
-    case .bvh: _ = try BVH.track(String(decoding: bytes, as: UTF8.self), name: "x.bvh", unit: nil, width: 640, height: 480)
-    case .archive:
-        let reader = try ArchiveReader(path: file(bytes, "x.tar"))
-        while let entry = try reader.next() { _ = try entry.data(limit: 1 << 20) }
-    }
-}
-
-guard CommandLine.arguments.count > 1, let chosen = Kind(rawValue: CommandLine.arguments[1]) else {
-    print("usage: fuzz KIND [options of libFuzzer] [CORPUS…]; KIND is one of \(Kind.allCases.map(\.rawValue).joined(separator: ", "))")
+guard CommandLine.arguments.count > 1, let chosen = Reader.Kind(rawValue: CommandLine.arguments[1]) else {
+    print("usage: fuzz KIND [options of libFuzzer] [CORPUS…]; KIND is one of \(Reader.Kind.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
 }
-let kind = chosen
+nonisolated(unsafe) let reader = try Reader(chosen)
 var count = Int32(CommandLine.arguments.count - 1)
 // libFuzzer's own arguments begin after the kind.
 var words: [UnsafeMutablePointer<CChar>?] = ([CommandLine.arguments[0]] + CommandLine.arguments.dropFirst(2)).map { strdup($0) } + [nil]
@@ -81,10 +21,10 @@ let status = words.withUnsafeMutableBufferPointer { buffer in
     var pointer = buffer.baseAddress
     return withUnsafeMutablePointer(to: &pointer) { arguments in
         runFuzzer(&count, arguments) { bytes, count in
-            try? read(Array(UnsafeBufferPointer(start: bytes, count: count)), as: kind)
+            try? reader.read(Array(UnsafeBufferPointer(start: bytes, count: count)))
             return 0
         }
     }
 }
-try? FileManager.default.removeItem(atPath: scratch)
+reader.removeScratch()
 exit(status)

@@ -7,23 +7,106 @@ import Testing
     let scratch: Scratch
     init() throws { scratch = try Scratch() }
 
-    /// Everything that can be asked of a file; only errors may come of it.
-    func exhaust(_ path: String) -> Int {
-        var count = 0
-        do {
-            let reader = try VideoReader(path: path)
-            while let frame = try reader.next() {
-                count += 1
-                #expect(frame.image.pixels.count == frame.image.width * frame.image.height * 3)
-            }
-            _ = reader.warnings
-        } catch {
-            #expect(error is MediaError, "\(error)")
-        }
-        do { _ = try AudioReader(path: path).readAll() } catch { #expect(error is MediaError, "\(error)") }
-        do { _ = try ImageReader.read(path: path) } catch { #expect(error is MediaError, "\(error)") }
-        return count
+    /// What came of a file.
+    struct Outcome {
+        var frames = 0
+        var samples = 0
+        var isPicture = false
+        /// Whether anything was told: an error, or a warning.
+        var isFlagged = false
     }
+
+    /// Asks everything that can be asked of a file; only errors may come of it.
+    @discardableResult func exhaust(_ path: String) -> Outcome {
+        var outcome = Outcome()
+        func attempt(_ body: () throws -> [String]) {
+            do {
+                if try !body().isEmpty { outcome.isFlagged = true }
+            } catch {
+                #expect(error is MediaError, "\(error)")
+                outcome.isFlagged = true
+            }
+        }
+        let info = try? MediaInfo(path: path)
+        if info?.video != nil || info?.audio == nil {
+            attempt {
+                let reader = try VideoReader(path: path)
+                while let frame = try reader.next() {
+                    outcome.frames += 1
+                    #expect(frame.image.pixels.count == frame.image.width * frame.image.height * 3)
+                }
+                return reader.warnings
+            }
+        }
+        if info?.audio != nil {
+            attempt {
+                let reader = try AudioReader(path: path)
+                outcome.samples = try reader.readAll().count
+                return reader.warnings
+            }
+        }
+        do {
+            _ = try ImageReader.read(path: path)
+            outcome.isPicture = true
+        } catch { #expect(error is MediaError, "\(error)") }
+        return outcome
+    }
+
+    /// A fixed sequence of numbers, so that a failure can be seen again.
+    struct Sequence {
+        var state: UInt64
+        mutating func next(_ below: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int(state >> 33) % below
+        }
+    }
+
+    /// How the `ffmpeg` program makes a small file of each format; three seconds where there is time in it.
+    static let formats: [(name: String, options: String)] = {
+        let picture = "-f lavfi -i testsrc2=size=64x48:rate=10:duration=3"
+        let sound = "-f lavfi -i sine=frequency=440:sample_rate=16000:duration=3"
+        return [
+            ("mp4", "\(picture) \(sound) -c:v libx264 -g 5 -c:a aac"), ("mov", "\(picture) \(sound) -c:v mjpeg -c:a pcm_s16le"),
+            ("mkv", "\(picture) \(sound) -c:v libx264 -g 5 -c:a libvorbis"), ("webm", "\(picture) \(sound) -c:v libvpx -c:a libvorbis"),
+            ("avi", "\(picture) \(sound) -c:v mpeg4 -c:a libmp3lame"), ("ts", "\(picture) \(sound) -c:v mpeg2video -c:a mp2"),
+            ("gif", picture), ("png", "\(picture) -frames:v 1"), ("jpg", "\(picture) -frames:v 1"), ("webp", "\(picture) -frames:v 1"),
+            ("wav", sound), ("flac", sound), ("mp3", sound), ("ogg", "\(sound) -c:a libvorbis"),
+        ]
+    }()
+
+    @Test("cut short or with flipped bytes: an error, or what is left of it with a warning", arguments: formats.map(\.name))
+    func damagedFormats(name: String) throws {
+        let options = try #require(Self.formats.first { $0.name == name }?.options)
+        let whole = scratch.file("whole.\(name)")
+        let program = Process()
+        program.executableURL = URL(filePath: "/usr/bin/env")
+        program.arguments = ["ffmpeg", "-v", "error", "-bitexact"] + options.split(separator: " ").map(String.init) + [whole]
+        try program.run()
+        program.waitUntilExit()
+        try #require(program.terminationStatus == 0)
+        let data = [UInt8](try Data(contentsOf: URL(filePath: whole)))
+        let sound = exhaust(whole)
+        #expect(!sound.isFlagged && (sound.frames > 0 || sound.samples > 0))
+
+        let damaged = scratch.file("damaged.\(name)")
+        for step in 1..<20 {
+            try Data(data[..<(data.count * step / 20)]).write(to: URL(filePath: damaged))
+            let rest = exhaust(damaged)
+            let isShorter = rest.frames < sound.frames - 5 || rest.samples < sound.samples - 8000 || rest.isPicture != sound.isPicture
+            #expect(rest.isFlagged || !isShorter || Self.endless.contains(name), "cut to \(step)/20: \(rest) of \(sound)")
+            #expect(rest.frames <= sound.frames && rest.samples <= sound.samples + 4800, "cut to \(step)/20: \(rest) of \(sound)")
+        }
+        var sequence = Sequence(state: UInt64(name.utf8.reduce(7) { $0 * 31 + Int($1) }))
+        for _ in 0..<30 {
+            var bytes = data
+            for _ in 0...sequence.next(20) { bytes[sequence.next(bytes.count)] = UInt8(sequence.next(256)) }
+            try Data(bytes).write(to: URL(filePath: damaged))
+            exhaust(damaged)
+        }
+    }
+
+    /// Formats that nowhere say how long they are, so that a cut between two frames is no damage.
+    static let endless: Set<String> = ["ts", "gif", "mp3", "ogg"]
 
     @Test func emptyFileIsNamed() throws {
         let path = scratch.file("empty.mp4")
@@ -41,24 +124,19 @@ import Testing
         try writer.writeAudio(tone(38_400, rate: 16000))
         try writer.finish()
         let data = [UInt8](try Data(contentsOf: URL(fileURLWithPath: whole)))
-        #expect(exhaust(whole) == 60)
+        #expect(exhaust(whole).frames == 60)
         let cut = scratch.file("cut.mp4")
         for step in 0..<60 {
             let length = data.count * step / 60 + (step == 0 ? 1 : 0)
             try Data(data[0..<length]).write(to: URL(fileURLWithPath: cut))
-            #expect(exhaust(cut) <= 60)
+            #expect(exhaust(cut).frames <= 60)
         }
-        // A fixed sequence of damage, so that a failure can be seen again.
-        var state: UInt64 = 7
-        func random(_ below: Int) -> Int {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Int(state >> 33) % below
-        }
+        var sequence = Sequence(state: 7)
         for _ in 0..<150 {
             var damaged = data
-            for _ in 0..<(1 + random(20)) { damaged[random(damaged.count)] = UInt8(random(256)) }
+            for _ in 0...sequence.next(20) { damaged[sequence.next(damaged.count)] = UInt8(sequence.next(256)) }
             try Data(damaged).write(to: URL(fileURLWithPath: cut))
-            _ = exhaust(cut)
+            exhaust(cut)
         }
     }
 

@@ -13,6 +13,20 @@ struct SafetensorsTests {
 
     private func path(_ name: String) -> String { folder.appending(path: name).path }
 
+    @Test("a file cut short under its mapping ends the program with a message that names it")
+    func cutFilesAreNamed() async throws {
+        let name = path("cut")
+        try Data(count: 1 << 20).write(to: URL(fileURLWithPath: name))
+        let result = await #expect(processExitsWith: .exitCode(1), observing: [\.standardErrorContent]) { [name = name as String] in
+            CutFiles.report()
+            let file = try MappedFile(path: name)
+            truncate(name, 4096)
+            file.withBytes { bytes in print(bytes[1 << 19]) }
+        }
+        let said = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(said.contains("'\(name)' was cut short while it was read"))
+    }
+
     @Test func streamedTensorsReadBack() throws {
         let writer = try SafetensorsWriter(path: path("a"), metadata: ["type": "video"])
         writer.begin("frames", dtype: .u8, elementShape: [2, 3])

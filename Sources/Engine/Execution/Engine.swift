@@ -22,6 +22,10 @@ public final class UnderstudyEngine: Sendable {
     ///
     /// - Throws: ``UsageError`` when a target or an input is not there; ``StoreError`` when the store cannot be read.
     public func plan(_ graph: Graph, options: RunOptions = .init()) throws -> Plan {
+        try store.minding { try makePlan(graph, options) }
+    }
+
+    private func makePlan(_ graph: Graph, _ options: RunOptions) throws -> Plan {
         let state = try GraphState(graph: graph, catalogue: catalogue, options: options)
         let (result, notes) = try store.snapshot { db in
             let reader = StoreReader(db: db, store: store)
@@ -49,9 +53,11 @@ public final class UnderstudyEngine: Sendable {
         _ graph: Graph, options: RunOptions = .init(), cancellation: Cancellation = .init(),
         events: @escaping @Sendable (RunEvent) -> Void = { _ in }
     ) throws -> RunSummary {
-        let execution = try Execution(
-            graph: graph, engine: self, options: options, cancellation: cancellation, events: events)
-        return try execution.run()
+        try store.minding {
+            let execution = try Execution(
+                graph: graph, engine: self, options: options, cancellation: cancellation, events: events)
+            return try execution.run()
+        }
     }
 
     /// The artifacts that a target stands for: the current ones where they are cached, else the last that were made.

@@ -33,7 +33,7 @@ extension Execution {
             try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
             let stale = try store.read { reader in
                 try copies.filter { copy in
-                    guard FileState(path: copy.target) != nil else { return true }
+                    guard FileState(source: copy.target) != nil else { return true }
                     return try reader.outputDigest(copy.target) != copy.source.digest
                 }
             }
@@ -75,7 +75,7 @@ extension Execution {
 extension StoreReader {
     /// The digest of an artifact that was exported to a path, if the file is still as it was.
     func outputDigest(_ path: String) throws -> Digest? {
-        guard let state = FileState(path: path), let row = try source("output:\(path)"),
+        guard let state = FileState(source: path), let row = try source("output:\(path)"),
             row.state == state
         else { return nil }
         return row.digest
@@ -87,7 +87,7 @@ extension CacheStore {
     func noteOutputs(_ outputs: [(path: String, digest: Digest)]) throws {
         var notes = StoreReader.Notes()
         for (path, digest) in outputs {
-            if let state = FileState(path: path) { notes.sources.append(("output:\(path)", state, digest)) }
+            if let state = FileState(source: path) { notes.sources.append(("output:\(path)", state, digest)) }
         }
         try write(notes)
     }

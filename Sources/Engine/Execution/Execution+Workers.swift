@@ -25,13 +25,13 @@ extension Execution {
         let name = target.map { "\($0.instance)" } ?? "cut-\(task)"
         // A folder for each attempt: what an earlier one made may still be in use.
         let folder = "\(temporaryFolder)/\(task)-\(name)"
-        let files = state.inputStates
+        let sources = Sources(states: state.inputStates, artifacts: state.inputs)
         if let target { started[target.instance] = Date() }
         let group = StreamGroup(task: task, threads: threads)
         workers.async {
             let outcome: Outcome
             do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files, group)
+                outcome = try self.perform(item, target, folder: folder, threads: threads, sources: sources, group)
             } catch {
                 outcome = .failed(error)
                 try? FileManager.default.removeItem(atPath: folder)
@@ -69,7 +69,7 @@ extension Execution {
 
     private func perform(
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
-        inputStates: [String: [String: FileState]], _ group: StreamGroup
+        sources: Sources, _ group: StreamGroup
     ) throws -> Outcome {
         guard try store.locks.tryLock(item.key) else { return .elsewhere }
         // From here on the key is ours until what it stands for is on disk.
@@ -83,7 +83,7 @@ extension Execution {
         if let found { return .cached(found) }
         if let staged = item.staged, let target {
             let made = try staged.get()
-            try checkInputsUnchanged(target.node, inputStates)
+            try checkUnchanged(sources, of: target.node)
             let commit = try commit(item, target.node, made)
             isMade = true
             return .done(commit)
@@ -121,6 +121,7 @@ extension Execution {
                 emitter.send(.log(instance, line: line))
             },
             isCancelled: { cancellation.isCancelled })
+        let states = artifactStates(values)
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
             cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers,
@@ -148,9 +149,10 @@ extension Execution {
             sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
             result = attempt(sink)
         }
+        try checkUntouched(states, values)
         try result.get()
         try checkOutputs(sink.results, of: definition.description)
-        try checkInputsUnchanged(target.node, inputStates)
+        try checkUnchanged(sources, of: target.node)
         let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
         checkpoints.remove()
         // Outputs stay until the run is over, under this name too.
@@ -175,21 +177,6 @@ extension Execution {
                 throw NodeError("output '\(name)' is a '\(file.type)', '\(port.type)' declared")
             }
         }
-    }
-
-    /// A file that changed while it was read must not be cached under the old digest.
-    private func checkInputsUnchanged(_ node: GraphNode, _ states: [String: [String: FileState]]) throws {
-        func check(_ wire: Wire) throws {
-            switch wire {
-            case .input(let name):
-                for (path, state) in states[name] ?? [:] where FileState(path: path) != state {
-                    throw NodeError("'\(path)' changed while it was read; run again when it is complete")
-                }
-            case .list(let wires): try wires.forEach(check)
-            default: break
-            }
-        }
-        try node.wires.values.forEach(check)
     }
 
     func logPath(_ instance: InstanceID) -> String { "\(store.root)/logs/\(runID)/\(instance).log" }

@@ -1,12 +1,18 @@
-import Synchronization
+import Foundation
 
-/// A value behind a mutex that several owners share.
-final class Locked<Value: Sendable>: Sendable {
-    private let mutex: Mutex<Value>
+/// A value behind a lock that several owners share.
+///
+/// The lock is the C library's: ThreadSanitizer knows that one, and takes `Mutex` of the standard library for a race when it is
+/// contended. `@unchecked Sendable`: the value is touched under the lock only.
+final class Locked<Value: Sendable>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var value: Value
 
-    init(_ value: Value) { mutex = Mutex(value) }
+    init(_ value: Value) { self.value = value }
 
     func withLock<R: Sendable>(_ body: (inout Value) throws -> R) rethrows -> R {
-        try mutex.withLock { value in try body(&value) }
+        lock.lock()
+        defer { lock.unlock() }
+        return try body(&value)
     }
 }

@@ -28,6 +28,8 @@ public struct ExternalManifest: Sendable {
     public let timeout: Double?
     /// Seconds between being asked to end and being made to.
     public let grace: Double
+    /// How many bytes of address space the program may have; nil: as many as it likes.
+    public let memoryLimit: Int?
 
     /// The digest of the program: names and contents of the folder's files and of ``sources``, without hidden files,
     /// `__pycache__` and `README.md`.
@@ -75,7 +77,7 @@ public struct ExternalManifest: Sendable {
             top,
             [
                 "type", "version", "summary", "inputs", "outputs", "parameters", "command", "sources", "python", "cost", "worker", "timeout",
-                "grace",
+                "grace", "memory_limit",
             ])
         folder = (URL(fileURLWithPath: path).standardizedFileURL.path as NSString).deletingLastPathComponent
         var suffixes: [String: String] = [:]
@@ -101,5 +103,6 @@ public struct ExternalManifest: Sendable {
         isWorker = try reader.boolean(top["worker"], "worker")
         timeout = try reader.seconds(top, "timeout")
         grace = try reader.seconds(top, "grace") ?? 2
+        memoryLimit = try reader.size(top["memory_limit"], "memory_limit")
     }
 }

@@ -105,7 +105,7 @@ public struct ExternalNode: Sendable {
             let kind = "\(codeDigest.hex) \(context.threads)"
             answer = try (run?.workers ?? ExternalWorkers()).run(
                 kind: kind,
-                start: { try ExternalWorker(words + ["--worker"], folder: manifest.folder, environment: variables) },
+                start: { try ExternalWorker(words + ["--worker"], folder: manifest.folder, environment: variables, memory: manifest.memoryLimit) },
                 body: { worker in
                     run?.isProgram(worker.process.pid, false)
                     return try worker.run(
@@ -115,7 +115,7 @@ public struct ExternalNode: Sendable {
         } else {
             let ending = try ExternalProgram.run(
                 words + [file], folder: manifest.folder, environment: variables, cancellation: cancellation,
-                timeout: manifest.timeout, grace: manifest.grace, started: { run?.isProgram($0, true) }, output: output, errors: errors)
+                timeout: manifest.timeout, grace: manifest.grace, memory: manifest.memoryLimit, started: { run?.isProgram($0, true) }, output: output, errors: errors)
             answer = ending == .exit(0) ? .done : .ended(ending)
         }
         let (message, tail) = said.withLock { ($0.error, $0.tail) }
@@ -175,9 +175,10 @@ public struct ExternalNode: Sendable {
         case .exit(let status): "ended with status \(status)"
         case .signal(let number): "was ended by signal \(number) (\(String(cString: strsignal(number))))"
         }
-        if let message { return NodeError(message) }
+        let limit = manifest.memoryLimit.map { " (it may have \($0 >> 20) MiB of memory: 'memory_limit' in its node.yaml)" } ?? ""
+        if let message { return NodeError(message + limit) }
         let end = tail.isEmpty ? "; it wrote nothing to standard error" : ":\n  " + tail.joined(separator: "\n  ")
-        return NodeError("'\(manifest.command.joined(separator: " "))' \(how)\(end)")
+        return NodeError("'\(manifest.command.joined(separator: " "))' \(how)\(limit)\(end)")
     }
 }
 

@@ -9,16 +9,17 @@ enum ExternalProgram {
     ///   - output: Gets each line of standard output, one at a time; `errors` those of standard error. The two may be called at once.
     ///   - timeout: In seconds.
     ///   - grace: Seconds between being asked to end and being made to.
+    ///   - memory: How many bytes of address space it may have; nil: as many as it likes.
     /// - Returns: How it ended; by a signal when it was cancelled or too slow.
     /// - Throws: ``StoreError`` when it cannot be started, `CancellationError` when it was cancelled, ``NodeError`` when it took
     ///   longer than `timeout`.
     static func run(
         _ command: [String], folder: String, environment: [String: String], cancellation: Cancellation, timeout: Double?,
-        grace: Double = 2, started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void,
+        grace: Double = 2, memory: Int? = nil, started: (pid_t) -> Void = { _ in }, output: @escaping @Sendable (String) -> Void,
         errors: @escaping @Sendable (String) -> Void
     ) throws -> ProcessGroup.Ending {
         if cancellation.isCancelled { throw CancellationError() }
-        let process = try ProcessGroup(command, folder: folder, environment: environment)
+        let process = try ProcessGroup(command, folder: folder, environment: environment, memory: memory)
         started(process.pid)
         let token = cancellation.onCancel { process.terminate(grace: grace) }
         defer { cancellation.removeHandler(token) }

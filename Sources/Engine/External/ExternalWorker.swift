@@ -25,8 +25,10 @@ final class ExternalWorker: Sendable {
     private let over = DispatchGroup()
 
     /// Starts the program.
-    init(_ command: [String], folder: String, environment: [String: String]) throws {
-        process = try ProcessGroup(command, folder: folder, environment: environment, takesInput: true)
+    ///
+    /// - Parameter memory: How many bytes of address space it may have; nil: as many as it likes.
+    init(_ command: [String], folder: String, environment: [String: String], memory: Int? = nil) throws {
+        process = try ProcessGroup(command, folder: folder, environment: environment, takesInput: true, memory: memory)
         let readers = DispatchGroup()
         for (handle, isOutput) in [(process.output, true), (process.errors, false)] {
             readers.enter()
@@ -50,7 +52,7 @@ final class ExternalWorker: Sendable {
 
     /// Hands the program a request and waits for the answer.
     ///
-    /// - Parameters: As of ``ExternalProgram/run(_:folder:environment:cancellation:timeout:grace:started:output:errors:)``.
+    /// - Parameters: As of ``ExternalProgram/run(_:folder:environment:cancellation:timeout:grace:memory:started:output:errors:)``.
     /// - Returns: Nil when it could not take the request, because it is gone.
     /// - Throws: `CancellationError` when it was cancelled, ``NodeError`` when it took too long; the program is ended then.
     func run(

@@ -195,12 +195,7 @@ struct ManifestReader {
         case "1", "one", nil: break
         default: throw error(node, "'threads' is 1 or all")
         }
-        if let memory = cost["memory"] {
-            guard let bytes = memory.scalar.flatMap({ Self.bytes($0.text) }) else {
-                throw error(memory, "'memory' is written like 2 GiB or 512 MiB")
-            }
-            result.memory = bytes
-        }
+        if let bytes = try size(cost["memory"], "memory") { result.memory = bytes }
         if let limit = cost["limit"] {
             guard case .int(let count)? = limit.scalar?.value, count > 0 else {
                 throw error(limit, "'limit' is how many may run at once, from 1")
@@ -208,6 +203,13 @@ struct ManifestReader {
             result.limit = Int(count)
         }
         return result
+    }
+
+    /// A number of bytes; nil where it is not given.
+    func size(_ node: YAMLNode?, _ name: String) throws -> Int? {
+        guard let node else { return nil }
+        guard let bytes = node.scalar.flatMap({ Self.bytes($0.text) }) else { throw error(node, "'\(name)' is written like 2 GiB or 512 MiB") }
+        return bytes
     }
 
     /// Reads `512 MiB`, `2GiB`, `1.5 GB` or plain bytes.

@@ -9,6 +9,8 @@ final class ProcessGroup: Sendable {
     /// The writing end of its standard input; nil: it has none, or it was closed.
     private let input: Locked<Int32?>
     private let hasEnded = Locked(false)
+    /// The writing end of a pipe that nobody writes to: it ends with this process, however that ends, and then so does the group.
+    private let life: Locked<Int32?>
 
     /// Starts a program.
     ///
@@ -17,8 +19,9 @@ final class ProcessGroup: Sendable {
     ///   - folder: Its working directory.
     ///   - environment: Its whole environment.
     ///   - takesInput: Whether something will be written to its standard input.
+    ///   - memory: How many bytes of address space it may have; nil: as many as it likes.
     /// - Throws: ``StoreError`` with the reason when it cannot be started.
-    init(_ command: [String], folder: String, environment: [String: String], takesInput: Bool = false) throws {
+    init(_ command: [String], folder: String, environment: [String: String], takesInput: Bool = false, memory: Int? = nil) throws {
         Self.spawning.lock()
         defer { Self.spawning.unlock() }
         let (outReading, outWriting) = try Self.makePipe()
@@ -28,6 +31,8 @@ final class ProcessGroup: Sendable {
         // A socket, since writing to one whose reader died can be told not to raise SIGPIPE.
         let inputs = takesInput ? try Self.makeSockets() : nil
         input = Locked(inputs?.writing)
+        let (lifeReading, lifeWriting) = try Self.makePipe()
+        life = Locked(lifeWriting)
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -38,6 +43,7 @@ final class ProcessGroup: Sendable {
         }
         posix_spawn_file_actions_adddup2(&actions, outWriting, 1)
         posix_spawn_file_actions_adddup2(&actions, errWriting, 2)
+        posix_spawn_file_actions_adddup2(&actions, lifeReading, 3)
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
@@ -51,8 +57,11 @@ final class ProcessGroup: Sendable {
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-        // The shell changes the folder and becomes the program.
-        let shell = ["/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", folder] + command
+        // The shell leaves a watcher in the group, no child of the program's, that ends it when this process is gone; then it
+        // changes the folder and becomes the program.
+        let watch = "( ( read -r end <&3; kill -KILL 0 ) >/dev/null 2>&1 & ) ; exec 3<&-"
+        let limit = memory.map { "ulimit -v \(max($0 / 1024, 1)) && " } ?? ""
+        let shell = ["/bin/sh", "-c", "\(watch); \(limit)cd \"$0\" && exec \"$@\"", folder] + command
         var arguments: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in arguments + variables { free(pointer) } }
@@ -60,6 +69,7 @@ final class ProcessGroup: Sendable {
         let code = posix_spawn(&child, shell[0], &actions, &attributes, &arguments, &variables)
         close(outWriting)
         close(errWriting)
+        close(lifeReading)
         if let inputs { close(inputs.reading) }
         guard code == 0 else {
             throw StoreError("cannot start '\(command[0])': \(String(cString: strerror(code)))")
@@ -67,7 +77,17 @@ final class ProcessGroup: Sendable {
         pid = child
     }
 
-    deinit { closeInput() }
+    deinit {
+        closeInput()
+        closeLife()
+    }
+
+    private func closeLife() {
+        life.withLock { life in
+            if let life { close(life) }
+            life = nil
+        }
+    }
 
     /// Held from the making of a pipe to the start of its program, so that no other program inherits its ends.
     private static let spawning = NSLock()
@@ -135,6 +155,7 @@ final class ProcessGroup: Sendable {
             _ = kill(-pid, SIGKILL)
             ended = true
         }
+        closeLife()
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}
         let signal = status & 0x7F

@@ -107,7 +107,7 @@ final class GraphState {
             do {
                 let files = input.type == .model ? try ModelFolder.files(at: path) : [path]
                 var states: [String: FileState] = [:]
-                for file in files { states[file] = FileState(path: file) }
+                for file in files { states[file] = FileState(source: file) }
                 let digest = try reader.digest(ofInput: path, type: input.type)
                 inputs[name] = Artifact(type: input.type, path: path, digest: digest)
                 inputStates[name] = states

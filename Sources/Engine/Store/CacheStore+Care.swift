@@ -35,6 +35,10 @@ public struct VerificationReport: Sendable, Hashable, Codable {
 extension CacheStore {
     /// All objects, largest first.
     public func list() throws -> [StoredObject] {
+        try minding { try readList() }
+    }
+
+    private func readList() throws -> [StoredObject] {
         try database.read { db in
             let rows = try Row.fetchAll(
                 db,
@@ -76,15 +80,24 @@ extension CacheStore {
 
     /// Keeps an object whatever its size, or no longer.
     public func setPinned(_ isPinned: Bool, digest: Digest) throws {
-        try database.write { db in
+        try minding { try database.write { db in
             try db.execute(sql: "UPDATE objects SET pinned = ? WHERE digest = ?", arguments: [isPinned, digest.hex])
+        } }
+    }
+
+    /// Checks the index, and hashes every object again; removes what is damaged, so that it is made again when it is next needed.
+    ///
+    /// - Parameter progress: Called with objects done and objects in all.
+    /// - Throws: ``StoreError`` when the index is damaged; whoever opens the store next rebuilds it.
+    public func verify(progress: (Int, Int) -> Void = { _, _ in }) throws -> VerificationReport {
+        try minding {
+            let found = try database.read { try String.fetchAll($0, sql: "PRAGMA integrity_check(3)") }
+            guard found == ["ok"] else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: found.joined(separator: "; ")) }
+            return try check(progress)
         }
     }
 
-    /// Hashes every object again; removes what is damaged, so that it is made again when it is next needed.
-    ///
-    /// - Parameter progress: Called with objects done and objects in all.
-    public func verify(progress: (Int, Int) -> Void = { _, _ in }) throws -> VerificationReport {
+    private func check(_ progress: (Int, Int) -> Void) throws -> VerificationReport {
         let objects = try list()
         var damaged: [String] = []
         var missing: [String] = []

@@ -22,7 +22,7 @@ extension CacheStore {
         // No run begins meanwhile, so that none relies on what is about to go.
         let gate = try beginningOfRuns(exclusive: true)
         defer { close(gate) }
-        return try collect(maxBytes: maxBytes)
+        return try minding { try collect(maxBytes: maxBytes) }
     }
 
     /// Collects after a run, as the store's settings say: nothing while another graph runs.

@@ -46,7 +46,10 @@ extension CacheStore {
         let result = Artifact(type: artifact.type, path: target, digest: artifact.digest)
         let bytes = contents.withBytes { Data($0) }
         if FileManager.default.contents(atPath: target) == bytes { return result }
-        let temporary = "\(target).\(UUID().uuidString)"
+        // Aside in a folder that is cleared if this process is killed.
+        let lease = try makeLease()
+        defer { try? FileManager.default.removeItem(atPath: temporaryFolder(of: lease)) }
+        let temporary = "\(temporaryFolder(of: lease))/\(artifact.digest.hex)"
         if mkdir((target as NSString).deletingLastPathComponent, 0o755) == 0 { Self.syncFolder("\(root)/objects") }
         do {
             try bytes.write(to: URL(fileURLWithPath: temporary))

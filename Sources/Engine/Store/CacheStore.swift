@@ -54,11 +54,16 @@ public final class CacheStore: Sendable {
         // The sign outlives a kill in the middle: an index that exists may still be half rebuilt.
         let sign = "\(self.root)/rebuilding"
         if !FileManager.default.fileExists(atPath: index) { try Self.leave(sign) }
+        if FileManager.default.fileExists(atPath: "\(self.root)/condemned") {
+            try Self.leave(sign)
+            Self.setAside(index)
+            unlink("\(self.root)/condemned")
+        }
         do {
             database = try Self.openIndex(index)
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             try Self.leave(sign)
-            for suffix in ["", "-wal", "-shm"] { _ = rename(index + suffix, "\(index).damaged\(suffix)") }
+            Self.setAside(index)
             database = try Self.openIndex(index)
         }
         if FileManager.default.fileExists(atPath: sign) {
@@ -66,6 +71,30 @@ public final class CacheStore: Sendable {
             unlink(sign)
         }
         removeAbandoned()
+    }
+
+    private static func setAside(_ index: String) {
+        for suffix in ["", "-wal", "-shm"] { _ = rename(index + suffix, "\(index).damaged\(suffix)") }
+    }
+
+    /// Runs what reads or writes the index. Where that turns out to be damaged, it is given up: whoever opens the store next
+    /// rebuilds it from the records of what was made.
+    ///
+    /// - Throws: What `body` throws; ``StoreError`` with the remedy when the index is damaged.
+    func minding<T>(_ body: () throws -> T) throws -> T {
+        do {
+            return try body()
+        } catch where Self.isDamage(error) {
+            try Self.leave("\(root)/condemned")
+            throw StoreError(
+                "the index of the cache is damaged (\(error)); artifacts are safe, and the next command rebuilds the index from them: run again")
+        }
+    }
+
+    private static func isDamage(_ error: any Error) -> Bool {
+        guard let error = error as? DatabaseError else { return error is RowDecodingError }
+        // Of our own statements none is wrong: an error in one means that the tables are not what they were.
+        return [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR].contains(error.resultCode)
     }
 
     /// Makes an empty file that is there after a loss of power too.

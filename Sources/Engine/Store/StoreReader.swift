@@ -100,15 +100,14 @@ final class StoreReader {
     ///
     /// - Throws: ``NodeError`` when it cannot be read.
     func digest(ofSource path: String) throws -> Digest {
-        guard let state = FileState(path: path) else {
+        guard let state = FileState(source: path) else {
             throw NodeError("cannot read '\(path)'; check that it exists and may be read")
         }
         if let known = notes.sources.first(where: { $0.path == path && $0.state == state }) { return known.digest }
         if let row = try source(path), row.state == state { return row.digest }
         let digest = try Digest.ofFile(path)
         // A file written to within one tick of the clock would look the same afterwards: such a state is not remembered.
-        let age = Int64(Date().timeIntervalSince1970 * 1e9) - state.modified
-        if age > 50_000_000, FileState(path: path) == state { notes.sources.append((path, state, digest)) }
+        if let age = FileState.age(ofSource: path), age > FileState.tick, FileState(source: path) == state { notes.sources.append((path, state, digest)) }
         return digest
     }
 
@@ -149,6 +148,10 @@ extension CacheStore {
     ///
     /// (GRDB's own `read` sets a pragma that makes SQLite compile every cached statement again.)
     func snapshot<T>(_ body: (Database) throws -> T) throws -> T {
+        try minding { try readSnapshot(body) }
+    }
+
+    private func readSnapshot<T>(_ body: (Database) throws -> T) throws -> T {
         try database.inDatabase { db in
             var result: T?
             try db.inTransaction(.deferred) {

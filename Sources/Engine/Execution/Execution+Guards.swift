@@ -1,0 +1,64 @@
+import Foundation
+import GraphKit
+import NodeKit
+
+/// What a node may rely on while it runs, and must leave as it was.
+extension Execution {
+    /// The files of the graph inputs, as they were when they were digested.
+    struct Sources: Sendable {
+        /// By input and path.
+        let states: [String: [String: FileState]]
+        let artifacts: [String: Artifact]
+    }
+
+    /// A file that changed while it was read must not be cached under the old digest.
+    func checkUnchanged(_ sources: Sources, of node: GraphNode) throws {
+        func check(_ wire: Wire) throws {
+            switch wire {
+            case .input(let name):
+                for (path, state) in sources.states[name] ?? [:] {
+                    var isSame = FileState(source: path) == state
+                    // Written to so shortly before that another write may have left no trace.
+                    if isSame, let age = FileState.age(ofSource: path), age < Date().timeIntervalSince(start) + FileState.tick,
+                        let artifact = sources.artifacts[name]
+                    {
+                        isSame = try store.read { try $0.digest(ofInput: artifact.path, type: artifact.type) } == artifact.digest
+                    }
+                    guard isSame else { throw NodeError("'\(path)' changed while it was read; run again when it is complete") }
+                }
+            case .list(let wires): try wires.forEach(check)
+            case .port, .eachItem: break
+            }
+        }
+        try node.wires.values.forEach(check)
+    }
+
+    /// The states of the files that an instance takes from the store.
+    func artifactStates(_ inputs: [String: [Artifact]]) -> [String: FileState] {
+        var states: [String: FileState] = [:]
+        for artifact in inputs.values.joined() where artifact.contents == nil && artifact.path.hasPrefix("\(store.root)/") {
+            states[artifact.path] = FileState(path: artifact.path)
+        }
+        return states
+    }
+
+    /// Artifacts are shared: a node that wrote to one fails, and the artifact is dropped, to be made again.
+    ///
+    /// - Parameter states: From before the node ran.
+    func checkUntouched(_ states: [String: FileState], _ inputs: [String: [Artifact]]) throws {
+        for (port, artifacts) in inputs.sorted(by: { $0.key < $1.key }) {
+            for artifact in artifacts {
+                guard let before = states[artifact.path], let now = FileState(path: artifact.path), now != before else { continue }
+                let suffix = (artifact.path as NSString).pathExtension
+                let found = try? Artifact.digest(ofFile: artifact.path, isTensorFile: suffix == "safetensors")
+                if found == artifact.digest { continue }
+                var notes = StoreReader.Notes()
+                notes.damaged = [.init(digest: artifact.digest, suffix: suffix)]
+                try store.write(notes)
+                throw NodeError(
+                    "it wrote to its input '\(port)', an artifact that others rely on ('\(artifact.path)'): inputs are only to be read. "
+                        + "The artifact is dropped; the next run makes it again")
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import Foundation
+import NodeKit
+import Testing
+
+@testable import Engine
+
+/// External programs at their worst: a clear message, nothing of theirs cached, nothing of theirs left running.
+@Suite struct ExternalFaultTests {
+    /// A node whose program runs some lines of Python and then doubles its number; its requests and streams are as for any.
+    private func run(
+        _ lines: String, extra: String = "", in folder: String? = nil, events: @escaping @Sendable (RunEvent) -> Void = { _ in }
+    ) throws -> (shop: Workshop, summary: RunSummary) {
+        let shop = try Workshop(borrowed: folder)
+        try FileManager.default.createDirectory(atPath: "\(shop.folder)/nodes", withIntermediateDirectories: true)
+        try shop.write(
+            "nodes/node.yaml",
+            """
+            type: t.bad
+            version: 1
+            summary: Misbehaves.
+            inputs: { a: table }
+            outputs: { out: table }
+            command: [python, bad.py]
+            \(extra)
+            """)
+        try shop.write(
+            "nodes/bad.py",
+            """
+            import json, os, shutil, signal, struct, subprocess, sys, time
+            request = json.load(open(sys.argv[1]))
+            shutil.copyfile(request["inputs"]["a"][0], request["outputs"]["out"])
+            os.chmod(request["outputs"]["out"], 0o644)
+            \(lines)
+            """)
+        let store = try CacheStore(root: shop.storePath)
+        let (nodes, problems) = ExternalNode.discover(in: ["\(shop.folder)/nodes"], environments: CacheStore.environments(root: store.root))
+        #expect(problems.isEmpty, "\(problems)")
+        var catalogue = testCatalogue
+        for node in nodes { catalogue[node.manifest.description.type] = node.definition }
+        let view = try Workshop(catalogue: catalogue, borrowed: shop.folder)
+        let graph = try view.graph("nodes:\n  one: { type: t.constant }\n  bad: { type: t.bad, in: { a: one.out } }")
+        let summary = try UnderstudyEngine(store: store, catalogue: catalogue).run(graph, options: RunOptions(threads: 1), events: events)
+        #expect(try store.verify().isClean)
+        return (shop, summary)
+    }
+
+    private func failure(_ lines: String, extra: String = "") throws -> String {
+        try #require(try run(lines, extra: extra).summary.failures.first, "nobody noticed").message
+    }
+
+    @Test(arguments: [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "", "signal 11"),
+        ("bytearray(4 << 30)", "memory_limit: 1 GiB", "1024 MiB of memory: 'memory_limit'"), ("bytearray(4 << 30)", "memory_limit: 1 GiB", "MemoryError"),
+        ("time.sleep(600)", "timeout: 0.5", "timeout of 0.5"),
+        ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout: 0.5\ngrace: 0.2", "timeout of 0.5"),
+        ("open(request['outputs']['out'], 'wb').write(b'no artifact at all')", "", "is no 'table'"),
+        ("os.truncate(request['outputs']['out'], 100)", "", "is no 'table'"),
+        ("os.unlink(request['outputs']['out']); os.mkdir(request['outputs']['out'])", "", "did not write its output 'out'"),
+    ])
+    func messagesSayWhat(lines: String, extra: String, expected: String) throws {
+        let message = try failure(lines, extra: extra)
+        #expect(message.contains(expected), "\(message)")
+    }
+
+    @Test("a program that writes to its input fails, and the input is made again")
+    func writesToItsInput() throws {
+        let (shop, summary) = try run(
+            """
+            path = request["inputs"]["a"][0]
+            os.chmod(path, 0o644)
+            with open(path, "r+b") as file:
+                file.seek(-3, 2)
+                file.write(b"!")
+            """)
+        let failure = try #require(summary.failures.first)
+        #expect(failure.message.contains("wrote to its input 'a'"), "\(failure.message)")
+        let text = "nodes:\n  one: { type: t.constant }"
+        #expect(try shop.run(text).summary.status == .done)
+        #expect(try shop.value("one", text) == 1)
+    }
+
+    @Test("what a program says without end of line, or as no text, is neither held nor a failure")
+    func garbage() throws {
+        let (_, summary) = try run(
+            """
+            for _ in range(200):
+                sys.stdout.buffer.write(os.urandom(1000).replace(b"\\n", b"") * 100)
+            sys.stderr.buffer.write(b"\\xff" * 3000000)
+            """)
+        #expect(summary.status == .done, "\(summary.failures.map(\.message))")
+    }
+
+    @Test("children that a program leaves behind are ended with it, and their open pipes are not waited for")
+    func leavesChildren() throws {
+        let (shop, summary) = try run(
+            """
+            child = subprocess.Popen(["sleep", "600"])
+            open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
+            """)
+        #expect(summary.status == .done, "\(summary.failures.map(\.message))")
+        try expectDeath(in: shop)
+    }
+
+    @Test("programs end with the engine, even when that is killed")
+    func endsWithTheEngine() async throws {
+        let shop = try Workshop()
+        await #expect(processExitsWith: .signal(SIGKILL)) { [folder = shop.folder as String] in
+            _ = try ExternalFaultTests().run(
+                """
+                child = subprocess.Popen(["sleep", "600"])
+                open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
+                print(json.dumps({"progress": {"done": 1, "total": 2}}), flush=True)
+                time.sleep(600)
+                """, in: folder
+            ) { event in
+                if case .progress = event { kill(getpid(), SIGKILL) }
+            }
+        }
+        try expectDeath(in: shop)
+    }
+
+    /// Waits for the process whose number a program left to be gone.
+    private func expectDeath(in shop: Workshop) throws {
+        let child = try #require(pid_t(try String(contentsOfFile: "\(shop.folder)/child", encoding: .utf8)))
+        func isAlive() -> Bool {
+            let stat = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)) ?? ""
+            return !stat.isEmpty && !stat.contains(") Z ")
+        }
+        for _ in 0..<200 where isAlive() { Thread.sleep(forTimeInterval: 0.05) }
+        #expect(!isAlive())
+    }
+}
