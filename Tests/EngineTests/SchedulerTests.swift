@@ -1,3 +1,4 @@
+import NodeKit
 import Testing
 
 @testable import Engine
@@ -119,5 +120,96 @@ import Testing
         #expect(scheduler.nextActions() == [.resolve(join)])
         scheduler.resolved(join)
         #expect(scheduler.isFinished)
+    }
+
+    /// Random graphs, wishes, limits and orders of completion: the budget holds at every instant, and all comes to its end.
+    @Test func randomLoadsKeepToTheBudget() {
+        var generator = SystemRandomNumberGenerator()
+        let seed = UInt64.random(in: 0...UInt64.max, using: &generator)
+        let random = Randomness(seed: seed)
+        var position: UInt64 = 0
+        func pick(_ count: Int) -> Int {
+            position += 1
+            return Int(random.uniform(at: position) * Double(count))
+        }
+        for round in 0..<300 {
+            let threads = 1 + pick(4), memory = 100
+            var scheduler = Scheduler(threads: threads, memory: memory, keepsGoing: pick(2) == 0)
+            let count = 1 + pick(24)
+            var requests: [Scheduler.Request] = []
+            var before: [Set<Int>] = []
+            for task in 0..<count {
+                let needs = task == 0 ? [] : (0..<pick(3)).map { _ in pick(task) }
+                let follows = task == 0 ? [] : (0..<pick(2)).map { _ in pick(task) }
+                _ = scheduler.add(after: needs, following: follows, priority: Double(pick(5)))
+                before.append(Set(needs + follows))
+                // Now and then more threads or memory than there are.
+                requests.append(
+                    .init(
+                        threads: pick(4) == 0 ? nil : 1 + pick(6), memory: pick(5) == 0 ? 1000 : pick(70),
+                        limit: pick(3) == 0 ? .init(kind: "k", count: 2) : nil))
+            }
+            let failing = pick(3) == 0 ? pick(count) : -1
+            var running: Set<Int> = [], granted: [Int: (threads: Int, memory: Int)] = [:]
+            var over: Set<Int> = [], stalled = 0
+            while !scheduler.isFinished, stalled < 3 {
+                let actions = scheduler.nextActions()
+                for action in actions {
+                    switch action {
+                    case .resolve(let task):
+                        #expect(before[task].isSubset(of: over), "seed \(seed), round \(round)")
+                        if pick(6) == 0 {
+                            scheduler.resolved(task)
+                            over.insert(task)
+                        } else {
+                            scheduler.enqueue(task, requests[task], priority: pick(2) == 0 ? Double(pick(9)) : nil)
+                        }
+                    case .start(let task, let given):
+                        running.insert(task)
+                        granted[task] = (given, requests[task].memory)
+                    case .skip(let task, _): over.insert(task)
+                    }
+                }
+                if let task = running.randomElement(using: &generator), pick(4) == 0,
+                    let more = scheduler.widen(task, threads: pick(3), memory: pick(20)) {
+                    granted[task]?.threads += more
+                }
+                let used = running.compactMap { granted[$0] }
+                #expect(used.reduce(0) { $0 + $1.threads } <= threads, "seed \(seed), round \(round)")
+                // A task that wants more memory than there is runs alone.
+                #expect(used.reduce(0) { $0 + $1.memory } <= memory || used.count == 1, "seed \(seed), round \(round)")
+                #expect(running.count { requests[$0].limit != nil } <= 2, "seed \(seed), round \(round)")
+                #expect(scheduler.freeThreads >= 0 && scheduler.freeMemory >= 0)
+                stalled = actions.isEmpty && running.isEmpty ? stalled + 1 : 0
+                if actions.isEmpty, let task = running.sorted().dropFirst(pick(max(running.count, 1))).first {
+                    running.remove(task)
+                    over.insert(task)
+                    if task == failing { scheduler.failed(task) } else { scheduler.finished(task) }
+                }
+            }
+            #expect(scheduler.isFinished, "stuck with seed \(seed), round \(round)")
+            #expect(scheduler.freeThreads == threads && scheduler.freeMemory == memory)
+        }
+    }
+
+    /// The longest way to the end goes first: with two threads that is 4 and not 6.
+    @Test func theCriticalPathGoesFirst() {
+        var scheduler = Scheduler(threads: 2, memory: 0)
+        let seconds = [1, 1, 1, 1, 4]
+        for task in 0..<5 { _ = scheduler.add(priority: Double(seconds[task])) }
+        var now = 0
+        var running: [(task: Int, end: Int)] = []
+        while !scheduler.isFinished {
+            let actions = scheduler.nextActions()
+            for action in actions {
+                if case .resolve(let task) = action { scheduler.enqueue(task, .init()) }
+                if case .start(let task, _) = action { running.append((task, now + seconds[task])) }
+            }
+            guard actions.isEmpty, let next = running.min(by: { $0.end < $1.end }) else { continue }
+            now = next.end
+            running.removeAll { $0.task == next.task }
+            scheduler.finished(next.task)
+        }
+        #expect(now == 4)
     }
 }

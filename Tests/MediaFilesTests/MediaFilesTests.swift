@@ -120,6 +120,30 @@ import Testing
         #expect(aligned.width == 64 && aligned.height == 64)
     }
 
+    /// What the packets say of the frames is what decoding gives: at even and uneven distances, cut, and at another rate.
+    @Test func timesAreKnownWithoutDecoding() throws {
+        let uneven: [Int64] = [0, 2, 3, 7, 8, 9, 15, 16, 20, 21, 22, 30, 31, 33, 36, 40, 41, 42, 50, 51]
+        let clip = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appending(path: "Fixtures/clip.mp4").path
+        var films = [clip]
+        for (stamps, end) in [(Array(0..<48), 48), (uneven, 53)] as [([Int64], Int64)] {
+            let source = try video(stamps.count, base: NodeKit.Rational(1, 24), stamps: stamps, end: end)
+            films.append(try #require(try bench.run(VideoEncode.self, inputs: ["video": source]).artifacts["file"]).path)
+        }
+        for film in films {
+            for (rate, start, end) in [(nil, 0, nil), (24, 0, nil), (30, 0.3, 1.1), (nil, 0.5, 1.2), (nil, 1.3, nil), (10, 1.2, nil)] as [(Int64?, Double, Double?)] {
+                var options = VideoReader.Options()
+                options.frameRate = rate.map { Media.Rational($0, 1) }
+                options.start = start > 0 ? Media.Rational(seconds: start) : nil
+                options.end = end.flatMap { Media.Rational(seconds: $0) }
+                guard let reader = try? VideoReader(path: film, options: options) else { continue }
+                var ticks: [Int64] = []
+                while let frame = try reader.next() { ticks.append(frame.ticks) }
+                let times = try VideoReader.times(path: film, options: options)
+                #expect(times.ticks == ticks && times.end == reader.endTicks, "\(film) \(rate ?? 0) \(start)")
+            }
+        }
+    }
+
     @Test func missingSoundIsAnErrorOrSilence() throws {
         let film = try #require(
             try bench.run(VideoEncode.self, inputs: ["video": video(36, base: NodeKit.Rational(1, 24))]).artifacts["file"])

@@ -64,7 +64,7 @@ struct DiTSegmentTests {
         #expect(reseeded.artifacts["latent"]?.digest != one.artifacts["latent"]?.digest)
     }
 
-    @Test("a killed run goes on to the same bytes", arguments: ["euler", "dpmpp2m"])
+    @Test("a run killed after any step goes on to the same bytes", arguments: ["euler", "heun", "dpmpp2m"])
     func resume(sampler: String) throws {
         let inputs = try inputs("dit_velocity", initial: Latent(grid: models.grid(4, 1, 4, 6, seed: 9), firstFrame: 8))
         let whole = Checkpoints()
@@ -72,11 +72,15 @@ struct DiTSegmentTests {
             DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: whole)
         let saved = whole.saved.withLock { $0 }
         #expect(saved.count == 5)
-        let resumed = Checkpoints(saved[2])
-        let second = try bench.run(
-            DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: resumed)
-        #expect(resumed.saved.withLock { $0.count } == 2)
-        #expect(first.artifacts["latent"]?.digest == second.artifacts["latent"]?.digest)
+        for (step, state) in saved.enumerated() {
+            let resumed = Checkpoints(state)
+            let second = try bench.run(
+                DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: resumed)
+            // The steps that were left, each with the state that the undisturbed run had there.
+            #expect(resumed.saved.withLock { $0 } == Array(saved[(step + 1)...]))
+            #expect(first.artifacts["latent"]?.digest == second.artifacts["latent"]?.digest)
+            #expect(first.artifacts["last"]?.digest == second.artifacts["last"]?.digest)
+        }
         // Bytes that are no checkpoint of this run are not used.
         let odd = try bench.run(
             DiTSegment.self, inputs: inputs, parameters: parameters(sampler), checkpoints: Checkpoints([1, 2, 3]))

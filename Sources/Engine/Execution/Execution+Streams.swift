@@ -61,10 +61,13 @@ extension Execution {
             group.streamed.withLock { _ = $0.insert(instance) }
             for (index, reader) in stream.readers.enumerated() {
                 group.running.enter()
-                workers.async {
+                // A thread of its own: it waits much, and a queue is slow to add threads for those that wait.
+                let thread = Thread {
                     self.run(takers[index], reader, shares[index], group)
                     group.running.leave()
                 }
+                thread.stackSize = 8 << 20
+                thread.start()
             }
             return stream
         }
