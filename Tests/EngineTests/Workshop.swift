@@ -10,10 +10,14 @@ final class Workshop: Sendable {
     let catalogue: [NodeType: NodeDefinition]
 
     private let isBorrowed: Bool
+    private let areFiles: Bool
 
-    /// - Parameter borrowed: A folder that another process owns and removes.
-    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil) throws {
+    /// - Parameters:
+    ///   - borrowed: A folder that another process owns and removes.
+    ///   - areFiles: Whether small artifacts are files too.
+    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil, areFiles: Bool = false) throws {
         isBorrowed = borrowed != nil
+        self.areFiles = areFiles
         folder = borrowed ?? FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
         self.catalogue = catalogue
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -24,7 +28,8 @@ final class Workshop: Sendable {
     var storePath: String { "\(folder)/cache" }
 
     func engine() throws -> UnderstudyEngine {
-        UnderstudyEngine(store: try CacheStore(root: storePath), catalogue: catalogue)
+        let store = areFiles ? try CacheStore(root: storePath, inlineLimit: 0) : try CacheStore(root: storePath)
+        return UnderstudyEngine(store: store, catalogue: catalogue)
     }
 
     func write(_ name: String, _ text: String) throws {

@@ -79,7 +79,7 @@ struct NodeTests {
         #expect(cut.timeline.end == 11)
         #expect(cut.frame(3) == [4, 4, 4, 4, 4, 4])
         #expect(throws: NodeError.self) {
-            try ValueCatalog.slice(clip, frames: 2..<6, to: "\(path)2", sync: false)
+            try ValueCatalog.slice(clip, frames: 2..<6, to: ArtifactWriter(path: "\(path)2", type: .video))
         }
     }
 
