@@ -46,7 +46,7 @@ peers() {
     "$folder/venv/bin/pip" install --quiet snakemake dvc
     $understudy graph $graph --format dot >"$folder/graph.dot"
     mkdir "$folder/snakemake" "$folder/dvc"
-    python3 Tests/Benchmarks/Engine/peers.py "$folder/graph.dot" "$folder/snakemake" "$folder/dvc"
+    python3 Tests/Benchmarks/peers.py "$folder/graph.dot" "$folder/snakemake" "$folder/dvc"
     (
         cd "$folder/snakemake"
         "$folder/venv/bin/snakemake" --cores 2 --quiet all >/dev/null 2>&1

@@ -35,7 +35,7 @@ import Testing
 
     @Test func damagedAndMissingArtifactsAreMadeAgain() throws {
         let text = "nodes:\n  one: { type: t.constant, with: { value: 3 } }\n  two: { type: t.sign, in: { a: one.out } }"
-        let shop = try Workshop()
+        let shop = try Workshop(areFiles: true)
         _ = try shop.run(text)
         let graph = try shop.graph(text)
         func path(_ node: String) throws -> String {
@@ -55,9 +55,9 @@ import Testing
         #expect(try shop.engine().store.verify().isClean)
     }
 
-    @Test func lostIndexIsRebuilt() throws {
+    @Test(arguments: [true, false]) func lostIndexIsRebuilt(areFiles: Bool) throws {
         let text = "nodes:\n  one: { type: t.constant }\n  two: { type: t.sign, in: { a: one.out } }"
-        let shop = try Workshop()
+        let shop = try Workshop(areFiles: areFiles)
         _ = try shop.run(text)
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(shop.storePath)/index.sqlite\(suffix)") }
         #expect(try shop.run(text).ran.isEmpty)

@@ -85,7 +85,7 @@ import Testing
 
     @Test("a clock that jumped backwards changes nothing")
     func clockJump() throws {
-        let shop = try Workshop()
+        let shop = try Workshop(areFiles: true)
         _ = try shop.run(text)
         // As if everything had been stored in the future.
         let later = Date().addingTimeInterval(86_400 * 400)

@@ -12,11 +12,18 @@ final class Workshop: Sendable {
     private let isBorrowed: Bool
     /// Who owns a borrowed folder, kept so that it stays.
     private let owner: Workshop?
+    private let areFiles: Bool
 
-    /// - Parameter borrowed: A folder that another process owns and removes.
-    init(catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil, owner: Workshop? = nil) throws {
+    /// - Parameters:
+    ///   - borrowed: A folder that another process or workshop owns and removes.
+    ///   - areFiles: Whether small artifacts are files too.
+    init(
+        catalogue: [NodeType: NodeDefinition] = testCatalogue, borrowed: String? = nil, owner: Workshop? = nil,
+        areFiles: Bool = false
+    ) throws {
         self.owner = owner
         isBorrowed = borrowed != nil
+        self.areFiles = areFiles
         folder = borrowed ?? FileManager.default.temporaryDirectory.appending(path: "engine-\(UUID().uuidString)").path
         self.catalogue = catalogue
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -27,7 +34,8 @@ final class Workshop: Sendable {
     var storePath: String { "\(folder)/cache" }
 
     func engine() throws -> UnderstudyEngine {
-        UnderstudyEngine(store: try CacheStore(root: storePath), catalogue: catalogue)
+        let store = areFiles ? try CacheStore(root: storePath, inlineLimit: 0) : try CacheStore(root: storePath)
+        return UnderstudyEngine(store: store, catalogue: catalogue)
     }
 
     func write(_ name: String, _ text: String) throws {

@@ -78,7 +78,7 @@ extension Execution {
         // Another process may have made it between the look-up and the lock.
         let (found, inputs) = try store.read { reader -> (ActionRecord?, [String: [Artifact]]) in
             if !item.isForced, case .hit(let record) = try reader.lookup(item.key) { return (record, [:]) }
-            return (nil, try item.inputs.mapValues { list in try list.map { try store.opened($0, reader.db) } })
+            return (nil, try item.inputs.mapValues { list in try list.map(reader.opened) })
         }
         if let found { return .cached(found) }
         if let staged = item.staged, let target {

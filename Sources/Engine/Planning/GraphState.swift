@@ -128,7 +128,7 @@ final class GraphState {
         switch each.over {
         case .segments:
             guard let artifact = results[InstanceID(node: each.node)]?[each.port] else { return false }
-            let segments = try Segments(artifact: reader.store.opened(artifact, reader.db))
+            let segments = try Segments(artifact: reader.opened(artifact))
             ranges[node.id] = segments.ranges
             validFrames[node.id] = segments.frameCount
             counts[node.id] = segments.ranges.count

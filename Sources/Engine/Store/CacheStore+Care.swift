@@ -106,11 +106,7 @@ extension CacheStore {
             progress(index, objects.count)
             let path = path(of: object.digest, suffix: object.suffix)
             let state = FileState(path: path)
-            let isInline = try database.read { db in
-                try Bool.fetchOne(
-                    db, sql: "SELECT data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?",
-                    arguments: [object.digest.hex, object.suffix]) ?? false
-            }
+            let isInline = try snapshot { try StoreReader(db: $0, store: self).isInline(object.digest, suffix: object.suffix) }
             if isInline {
                 try database.write { db in
                     guard !isSound(object.digest, suffix: object.suffix, db) else { return }

@@ -8,24 +8,17 @@ import Safetensors
 /// Nodes of this process get their bytes. Whoever needs a file — an external node, `inspect`, a script — gets one, made when
 /// it is asked for; it may be deleted at any time.
 extension CacheStore {
-    /// An artifact with its bytes at hand if it has no file.
-    ///
-    /// - Throws: ``StoreError`` when its bytes are not what its digest says.
-    func opened(_ artifact: Artifact, _ db: Database) throws -> Artifact {
-        if artifact.contents != nil { return artifact }
-        guard let contents = try contents(of: artifact.digest, path: artifact.path, db) else { return artifact }
-        return Artifact(type: artifact.type, path: artifact.path, digest: artifact.digest, contents: contents)
-    }
-
     /// The bytes of a small artifact; nil when it is a file.
-    private func contents(of digest: Digest, path: String, _ db: Database) throws -> MappedFile? {
+    ///
+    /// - Throws: ``DamagedContents`` when its bytes are not what its digest says.
+    func contents(of digest: Digest, _ db: Database) throws -> MappedFile? {
         if let contents = commits.contents(digest) { return contents }
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT data FROM objects WHERE digest = ? AND suffix = 'safetensors'"), arguments: [digest.hex])
         guard let bytes = row?["data"] as Data? else { return nil }
-        let contents = MappedFile(contents: Array(bytes), path: path)
+        let contents = MappedFile(contents: Array(bytes), path: path(of: digest, suffix: "safetensors"))
         guard let file = try? SafetensorsFile(file: contents), Artifact.isIntact(file, digest: digest) else {
-            throw StoreError("the index holds a damaged artifact \(digest.short); 'understudy cache verify' removes it, then run again")
+            throw DamagedContents(digest: digest)
         }
         return contents
     }
@@ -41,7 +34,7 @@ extension CacheStore {
     func filed(_ artifact: Artifact) throws -> Artifact {
         let target = path(of: artifact.digest, suffix: "safetensors")
         guard artifact.path.hasSuffix(".safetensors"),
-            let contents = try artifact.contents ?? snapshot({ try contents(of: artifact.digest, path: target, $0) })
+            let contents = try artifact.contents ?? read({ try $0.contents(of: artifact.digest) })
         else { return artifact }
         let result = Artifact(type: artifact.type, path: target, digest: artifact.digest)
         let bytes = contents.withBytes { Data($0) }
@@ -73,5 +66,31 @@ extension CacheStore {
             return file.map { Artifact.isIntact($0, digest: digest) } ?? false
         }
         return (try? Artifact.digest(ofFile: path(of: digest, suffix: suffix), isTensorFile: suffix == "safetensors")) == digest
+    }
+}
+
+/// The index holds bytes that are not what they should be. What noticed it drops them, so that the next run makes them again.
+struct DamagedContents: Error, CustomStringConvertible {
+    let digest: Digest
+    var description: String { "the index held a damaged artifact, \(digest.short); run again, and it is made again" }
+}
+
+extension StoreReader {
+    /// An artifact with its bytes at hand if it has no file.
+    ///
+    /// - Throws: ``DamagedContents`` when its bytes are not what its digest says.
+    func opened(_ artifact: Artifact) throws -> Artifact {
+        guard artifact.contents == nil, let contents = try contents(of: artifact.digest) else { return artifact }
+        return Artifact(type: artifact.type, path: artifact.path, digest: artifact.digest, contents: contents)
+    }
+
+    /// The bytes of a small artifact; nil when it is a file.
+    func contents(of digest: Digest) throws -> MappedFile? {
+        do {
+            return try store.contents(of: digest, db)
+        } catch let error as DamagedContents {
+            notes.damaged.insert(.init(digest: digest, suffix: "safetensors"))
+            throw error
+        }
     }
 }

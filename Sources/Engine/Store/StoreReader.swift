@@ -96,6 +96,13 @@ final class StoreReader {
         return true
     }
 
+    /// Whether the index itself holds an object's bytes.
+    func isInline(_ digest: Digest, suffix: String) throws -> Bool {
+        try Bool.fetchOne(
+            db.cachedStatement(sql: "SELECT data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?"),
+            arguments: [digest.hex, suffix]) ?? false
+    }
+
     /// The digest of a file outside the store, from its state if that is known.
     ///
     /// - Throws: ``NodeError`` when it cannot be read.
@@ -134,14 +141,14 @@ extension CacheStore {
     ///
     /// - Parameter isLong: Whether many things are looked up, so that a transaction around them pays.
     func read<T>(isLong: Bool = false, _ body: (StoreReader) throws -> T) throws -> T {
-        func look(_ db: Database) throws -> (T, StoreReader.Notes) {
+        func look(_ db: Database) -> (Result<T, any Error>, StoreReader.Notes) {
             let reader = StoreReader(db: db, store: self)
-            let result = try body(reader)
+            let result = Result { try body(reader) }
             return (result, reader.notes)
         }
         let (result, notes) = try isLong ? snapshot(look) : database.inDatabase(look)
         try write(notes)
-        return result
+        return try result.get()
     }
 
     /// Reads inside one transaction.
@@ -187,7 +194,10 @@ extension CacheStore {
             }
             for object in notes.damaged {
                 // It may have been mended by another process since it was looked at.
-                guard try !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix) else { continue }
+                let isInline = try StoreReader(db: db, store: self).isInline(object.digest, suffix: object.suffix)
+                guard try isInline ? !isSound(object.digest, suffix: object.suffix, db)
+                    : !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix)
+                else { continue }
                 try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
             }
             for (path, state, digest) in notes.sources {
