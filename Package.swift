@@ -126,10 +126,10 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        tool("benchmarks", ["Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "mapped.py", "run.sh"]),
+        tool("benchmarks", ["Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "mapped.py", "run.sh", "README.md"]),
         tool(
             "engine-benchmarks", ["Engine", "GraphKit", "Media", "MediaFilesNode", "NodeKit", "Safetensors"],
-            path: "Tests/Benchmarks/Engine", exclude: ["peers.py"]),
+            path: "Tests/Benchmarks/Engine"),
         tool("actor-data", ["ActorNode", "NodeKit"], path: "Sources/actor-data"),
         tests("SafetensorsTests", ["Safetensors"]),
         tests("TensorsTests", ["Tensors", "CKernels"]),

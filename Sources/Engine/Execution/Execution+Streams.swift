@@ -99,7 +99,7 @@ extension Execution {
             let sink = OutputSink(
                 folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
             var inputs = try store.read { reader in
-                try taker.inputs.mapValues { list in try list.map { try store.opened($0, reader.db) } }
+                try taker.inputs.mapValues { list in try list.map(reader.opened) }
             }
             let type = taker.definition.description.input(taker.input)?.type ?? .video
             inputs[taker.input] = [Artifact(type: type, path: "\(folder)/\(taker.input)", digest: Digest.of(""), stream: reader)]
