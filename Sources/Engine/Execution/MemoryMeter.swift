@@ -51,7 +51,7 @@ final class MemoryMeter: Sendable {
     private let queue = DispatchQueue(label: "understudy.memory", qos: .userInteractive)
     /// Between two samples.
     private static let interval = DispatchTimeInterval.milliseconds(20)
-    /// A node that takes less than this, in nanoseconds, cannot have held much that it does not hold at its end.
+    /// A node that takes less than this, in nanoseconds, cannot have taken much.
     private static let blink: UInt64 = 2_000_000
 
     private init() {}
@@ -86,11 +86,13 @@ final class MemoryMeter: Sendable {
 
     /// The node is done; nil where the system does not say.
     func end(_ span: Span) -> PeakMemory? {
-        sample()
+        let now = DispatchTime.now().uptimeNanoseconds
+        let isBlink = state.withLock { $0.running[span.id].map { $0.program == nil && now - $0.begin.uptimeNanoseconds < Self.blink } ?? true }
+        if !isBlink { sample() }
         return state.withLock { state in
             guard let running = state.running.removeValue(forKey: span.id) else { return nil }
             var peak = running.peak
-            if running.program == nil, DispatchTime.now().uptimeNanoseconds - running.begin.uptimeNanoseconds > Self.blink {
+            if running.program == nil, !isBlink {
                 let mark = Self.status("self").highWater
                 state.highWater = max(state.highWater, mark)
                 if mark > running.highWater { peak = max(peak, mark) }

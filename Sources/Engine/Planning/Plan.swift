@@ -104,7 +104,7 @@ struct Planner {
             }
         }
         let print = state.fingerprint(of: node, feeds)
-        let last = try Journal.last(graph: state.graph.name, instance: instance, reader.db)
+        var last: JournalEntry?
         func make(
             _ status: Plan.Status, _ reasons: [RunReason], key: Digest? = nil, record: ActionRecord? = nil
         ) -> Plan.Entry {
@@ -113,7 +113,10 @@ struct Planner {
                 seconds: record?.seconds ?? last?.seconds, key: key, outputs: record?.outputs ?? [:],
                 sourceChanged: record?.isOutdated(by: print.source) ?? false)
         }
+        // What is cached needs no look at the past.
+        func lookBack() throws { last = try Journal.last(graph: state.graph.name, instance: instance, reader.db) }
         guard let key = state.key(of: node, feeds) else {
+            try lookBack()
             let awaited = feeds.flatMap { $0.feeds.compactMap(\.awaits) }
             var seen: Set<String> = []
             let nodes = awaited.filter { seen.insert($0).inserted }
@@ -121,12 +124,16 @@ struct Planner {
             let isForced = state.forced.contains(node.id)
             return make(isForced ? .willRun : .depends, (isForced ? [.forced] : reasons) + [.dependsOn(nodes)])
         }
-        if state.forced.contains(node.id) { return make(.willRun, [.forced], key: key) }
+        if state.forced.contains(node.id) {
+            try lookBack()
+            return make(.willRun, [.forced], key: key)
+        }
         let found = try reader.lookup(key)
         if case .hit(let record) = found {
             state.results[instance] = record.outputs.mapValues(reader.store.artifact)
             return make(.cached, [], key: key, record: record)
         }
+        try lookBack()
         if case .gone(let record, let reason) = found, !state.targets.contains(node.id) {
             state.results[instance] = record.outputs.mapValues(reader.store.artifact)
             state.absent.insert(.instance(instance))

@@ -78,8 +78,8 @@ final class CommitQueue: Sendable {
     }
 
     /// How long quick results wait for others, in milliseconds, and how many of them do.
-    private static let delay = 25
-    private static let groupSize = 512
+    private static let delay = 100
+    private static let groupSize = 1024
 
     private let state = Locked(State())
     private let queue = DispatchQueue(label: "understudy.store", qos: .userInitiated)

@@ -42,17 +42,14 @@ final class StoreReader {
     /// Looks an action up and checks that its files are there and what they were.
     func lookup(_ key: Digest) throws -> Lookup {
         if let record = store.commits.record(key) { return .hit(record) }
-        guard let row = try Row.fetchOne(
+        let rows = try Row.fetchCursor(
             db.cachedStatement(sql: "SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?"),
             arguments: [key.hex])
-        else { return .miss }
-        guard let text = row["outputs"] as String?,
-            let outputs = ActionRecord.outputs(json: text)
-        else { return .miss }
+        guard let row = try rows.next(), let text = row[4] as String?, let outputs = ActionRecord.outputs(json: text) else { return .miss }
         let record = ActionRecord(
-            key: key, node: row["node"], version: row["version"], seconds: row["seconds"],
-            memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, outputs: outputs,
-            source: (row["source"] as String?).flatMap(Digest.init(hex:)))
+            key: key, node: row[0], version: row[1], seconds: row[2],
+            memory: (row[3] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, outputs: outputs,
+            source: (row[5] as String?).flatMap(Digest.init(hex:)))
         for output in outputs.values {
             if let reason = try reasonGone(output) { return .gone(record, reason) }
         }
@@ -79,17 +76,17 @@ final class StoreReader {
 
     /// The same, of what is on disk.
     func isIntactFile(_ digest: Digest, suffix: String) throws -> Bool {
-        let row = try Row.fetchOne(
-            db.cachedStatement(sql: "SELECT bytes, modified, inode, used, data IS NOT NULL AS inline FROM objects WHERE digest = ? AND suffix = ?"),
+        let rows = try Row.fetchCursor(
+            db.cachedStatement(
+                sql: "SELECT bytes, modified, inode, used, data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?"),
             arguments: [digest.hex, suffix])
-        if let row, now - (row["used"] as Double) > Self.usedInterval { notes.used.insert(.init(digest: digest, suffix: suffix)) }
+        let row = try rows.next()
+        if let row, now - (row[3] as Double) > Self.usedInterval { notes.used.insert(.init(digest: digest, suffix: suffix)) }
         // SQLite looks after these bytes; they are checked when they are read.
-        if let row, row["inline"] as Bool { return true }
+        if let row, row[4] as Bool { return true }
         let path = store.path(of: digest, suffix: suffix)
         guard let state = FileState(path: path) else { return false }
-        if let row, row["bytes"] == state.size, row["modified"] == state.modified, row["inode"] == state.inode {
-            return true
-        }
+        if let row, row[0] == state.size, row[1] == state.modified, row[2] == state.inode { return true }
         guard let found = try? Artifact.digest(ofFile: path, isTensorFile: suffix == "safetensors"), found == digest
         else { return false }
         notes.restated.append((digest.hex, suffix, state))

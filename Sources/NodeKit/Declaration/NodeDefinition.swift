@@ -1,3 +1,5 @@
+import Foundation
+
 /// A node type with its Swift type erased: what the engine holds.
 public struct NodeDefinition: Sendable {
     public let description: NodeDescription
@@ -25,11 +27,9 @@ public struct NodeDefinition: Sendable {
         var parameters: [NodeDescription.Parameter] = []
         for (name, wrapper) in Self.wrappers(of: N()) {
             switch wrapper {
-            case let input as any DeclaredInput: inputs.append(input.port(named: name))
-            case let output as any DeclaredOutput: outputs.append(output.port(named: name))
-            case let parameter as any DeclaredParameter:
-                parameters.append(parameter.parameter(named: parameter.givenName ?? name))
-            default: break
+            case .input(let input): inputs.append(input.port(named: name))
+            case .output(let output): outputs.append(output.port(named: name))
+            case .parameter(let parameter): parameters.append(parameter.parameter(named: parameter.givenName ?? name))
             }
         }
         self.init(
@@ -37,7 +37,7 @@ public struct NodeDefinition: Sendable {
                 type: N.type, version: N.version, summary: N.summary, inputs: inputs, outputs: outputs,
                 parameters: parameters, cost: N.cost),
             module: String(String(reflecting: type).prefix { $0 != "." })
-        ) { try Self.run(N.self, $0) }
+        ) { [pool = NodePool<N>()] in try Self.run(pool, $0) }
     }
 
     /// Runs the node once.
@@ -50,36 +50,62 @@ public struct NodeDefinition: Sendable {
         }
     }
 
-    private static func run<N: Node>(_ type: N.Type, _ invocation: NodeInvocation) throws {
-        let node = N()
-        for (name, wrapper) in wrappers(of: node) {
+    private static func run<N: Node>(_ pool: NodePool<N>, _ invocation: NodeInvocation) throws {
+        let (node, wrappers) = pool.take()
+        defer { pool.give(node, wrappers) }
+        for (name, wrapper) in wrappers {
             switch wrapper {
-            case let input as any DeclaredInput:
+            case .input(let input):
                 do {
                     try input.bind(invocation.inputs[name] ?? [])
                 } catch {
                     throw NodeError("input '\(name)': \(error)")
                 }
-            case let output as any DeclaredOutput:
+            case .output(let output):
                 output.bind(name, to: invocation.outputs)
-            case let parameter as any DeclaredParameter:
+            case .parameter(let parameter):
                 let name = parameter.givenName ?? name
                 guard let literal = invocation.parameters[name] else { continue }
                 guard parameter.bind(literal) else {
                     throw NodeError("parameter '\(name)' cannot be \(literal.canonical)")
                 }
-            default: break
             }
         }
         try node.run(in: invocation.context)
     }
 
     /// Property wrappers by property name: Swift stores `@Input var head` as `_head`.
-    private static func wrappers(of node: some Node) -> [(String, Any)] {
+    fileprivate static func wrappers(of node: some Node) -> [(String, WrapperDeclaration)] {
         Mirror(reflecting: node).children.compactMap { child in
-            guard let label = child.label, label.hasPrefix("_") else { return nil }
-            return (String(label.dropFirst()), child.value)
+            guard let label = child.label, label.hasPrefix("_"), let wrapper = child.value as? any DeclaredWrapper else { return nil }
+            return (String(label.dropFirst()), wrapper.declaration)
         }
+    }
+}
+
+/// Nodes of a type that are not running: finding out what a node declares takes longer than many a run.
+///
+/// `@unchecked Sendable`: a node is in the pool or with one run, and the list is locked.
+private final class NodePool<N: Node>: @unchecked Sendable {
+    private let lock = NSLock()
+    private var idle: [(node: N, wrappers: [(String, WrapperDeclaration)])] = []
+
+    func take() -> (node: N, wrappers: [(String, WrapperDeclaration)]) {
+        if let found = lock.withLock({ idle.popLast() }) { return found }
+        let node = N()
+        return (node, NodeDefinition.wrappers(of: node))
+    }
+
+    /// Takes a node back without what it was given.
+    func give(_ node: N, _ wrappers: [(String, WrapperDeclaration)]) {
+        for (_, wrapper) in wrappers {
+            switch wrapper {
+            case .input(let input): input.unbind()
+            case .output(let output): output.unbind()
+            case .parameter(let parameter): parameter.unbind()
+            }
+        }
+        lock.withLock { idle.append((node, wrappers)) }
     }
 }
 

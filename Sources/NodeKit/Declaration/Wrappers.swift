@@ -1,6 +1,6 @@
 /// The place behind a wrapper, shared by all copies of the node value that holds it.
 ///
-/// `@unchecked Sendable`: it is written once, by the binder, before the node's `run` begins, and only read from then on.
+/// `@unchecked Sendable`: it is written by the binder before the node's `run` begins, and only read until that is over.
 final class BoundValue<T>: @unchecked Sendable {
     var value: T?
 }
@@ -73,24 +73,43 @@ public struct Parameter<Value: ParameterValue>: Sendable {
     public var wrappedValue: Value { bound.value ?? defaultValue }
 }
 
+/// A wrapper as a stored property of a node.
+///
+/// (One protocol for all kinds, since asking a type for a protocol that it does not have is slow.)
+protocol DeclaredWrapper {
+    var declaration: WrapperDeclaration { get }
+}
+
+enum WrapperDeclaration {
+    case input(any DeclaredInput)
+    case output(any DeclaredOutput)
+    case parameter(any DeclaredParameter)
+}
+
 /// A wrapper seen by the binder.
 protocol DeclaredInput {
+    func unbind()
     func port(named name: String) -> NodeDescription.Port
     func bind(_ artifacts: [Artifact]) throws
 }
 
 protocol DeclaredOutput {
+    func unbind()
     func port(named name: String) -> NodeDescription.Port
     func bind(_ name: String, to sink: OutputSink)
 }
 
 protocol DeclaredParameter {
+    func unbind()
     func parameter(named name: String) -> NodeDescription.Parameter
     func bind(_ literal: ParameterLiteral) -> Bool
     var givenName: String? { get }
 }
 
-extension Input: DeclaredInput {
+extension Input: DeclaredInput, DeclaredWrapper {
+    var declaration: WrapperDeclaration { .input(self) }
+    func unbind() { bound.value = nil }
+
     func port(named name: String) -> NodeDescription.Port {
         .init(name: name, type: Value.inputType, help: help, isOptional: Value.isOptionalInput, readsInOrder: readsInOrder)
     }
@@ -98,7 +117,10 @@ extension Input: DeclaredInput {
     func bind(_ artifacts: [Artifact]) throws { bound.value = try Value(artifacts: artifacts) }
 }
 
-extension Output: DeclaredOutput {
+extension Output: DeclaredOutput, DeclaredWrapper {
+    var declaration: WrapperDeclaration { .output(self) }
+    func unbind() { bound.value = nil }
+
     func port(named name: String) -> NodeDescription.Port {
         .init(name: name, type: Value.outputType, help: help)
     }
@@ -106,7 +128,10 @@ extension Output: DeclaredOutput {
     func bind(_ name: String, to sink: OutputSink) { bound.value = OutputPort(name: name, sink: sink) }
 }
 
-extension Parameter: DeclaredParameter {
+extension Parameter: DeclaredParameter, DeclaredWrapper {
+    var declaration: WrapperDeclaration { .parameter(self) }
+    func unbind() { bound.value = nil }
+
     var givenName: String? { name }
 
     func parameter(named name: String) -> NodeDescription.Parameter {
