@@ -56,6 +56,8 @@ public struct DiTSegment: Node {
     @Input("Wan: the tensor 'noise' [segments, 1, z, 1 + latent frames, h, w], instead of noise from the seed.") var noise: TensorBundle?
     @Input("Wan: the autoencoder, where 'model' is not a pipeline folder with one.") var vae: ModelFolder?
 
+    @Input("LoRA files whose changes are added to the network's weights.") var lora: [File]?
+
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
     @Parameter("Integration: euler, dpmpp2m and unipc (Wan) take one pass of the network per step, heun (DreamActor) two; not set: the model's own.")
     var sampler: Sampler? = nil
@@ -69,6 +71,11 @@ public struct DiTSegment: Node {
     var guidancePrompt = 1.0
     @Parameter("Wan: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
     @Parameter("Wan: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
+    @Parameter("Weight of each LoRA, in the order of 'lora'; 1 where none is given.") var loraWeights: [Double] = []
+    @Parameter(
+        "A step in whose first layer less than this share changes since the last full step reuses the other layers' work of that step: faster, less exact (0.05 … 0.2 is usual); 0: every step is full.",
+        in: 0...10)
+    var stepCache = 0.0
     @Parameter("Another seed, another film.", in: 0...9_007_199_254_740_991) var seed = 7
     @Parameter("Numbers of the large layers: f32; bf16 (half the memory); int8 (a quarter, fastest, least exact).")
     var precision = Numbers.f32
@@ -77,9 +84,17 @@ public struct DiTSegment: Node {
 
     public init() {}
 
+    private func adapters() throws -> [LowRankAdapter] {
+        let files = lora ?? []
+        guard loraWeights.count <= files.count, loraWeights.allSatisfy(\.isFinite) else {
+            throw NodeError("'loraWeights' has \(loraWeights.count) weights for \(files.count) files of 'lora'")
+        }
+        return try files.enumerated().map { try LowRankAdapter(path: $1.path, weight: $0 < loraWeights.count ? Float(loraWeights[$0]) : 1) }
+    }
+
     public func run(in context: NodeContext) throws {
         let path = try model.part("transformer")
-        let weights = try WeightStore(path: path, precision: precision.precision)
+        let weights = try WeightStore(path: path, precision: precision.precision, adapters: adapters())
         try Parallel.$threads.withValue(context.threads) {
             switch try weights.className() {
             case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights), context)

@@ -37,10 +37,14 @@ extension DiTSegment {
             }
         }
 
+        // One for each kind of pass: they see other signals.
+        let caches = Guidance.Pass.allCases.map { _ in StepCache(threshold: stepCache) }
         let flow = FlowSampler(
             schedule: FlowSchedule(steps: steps, shift: shift ?? c.shift), solver: solver)
         var state: FlowSampler.State
-        if let found = context.checkpoints?.load().flatMap({ FlowSampler.State($0, count: shape.reduce(1, *), steps: steps) }) {
+        // What steps reuse is not saved: such a run begins its segment anew.
+        let checkpoints = stepCache > 0 ? nil : context.checkpoints
+        if let found = checkpoints?.load().flatMap({ FlowSampler.State($0, count: shape.reduce(1, *), steps: steps) }) {
             state = found
             context.log("going on after step \(found.step) of \(steps)")
         } else {
@@ -59,7 +63,7 @@ extension DiTSegment {
                     return dit(
                         x, timesteps: times, pose: pass.seesMotion ? poseFeatures : nil,
                         face: pass.seesMotion ? faceTokens : nil,
-                        references: pass.seesReference ? seen : unseen ?? seen
+                        references: pass.seesReference ? seen : unseen ?? seen, cache: stepCache > 0 ? caches[pass.rawValue] : nil
                     ).array
                 }
                 pin(&velocity) { _, _ in 0 }
@@ -67,9 +71,10 @@ extension DiTSegment {
             }
             // Solvers blend x with itself there, which may round: put the exact values back.
             pin(&state.sample) { pinned[$0 * plane + $1] }
-            try context.checkpoints?.save(state.bytes)
+            try checkpoints?.save(state.bytes)
             context.progress(state.step, of: steps, "steps")
         }
+        if stepCache > 0 { context.log("\(caches.reduce(0) { $0 + $1.reusedSteps }) passes reused the work of an earlier step") }
         guard state.sample.allSatisfy(\.isFinite) else {
             throw NodeError(
                 "the latent is not finite: the model's weights or inputs do not fit these settings (guidance \(guidanceReference), \(guidanceMotion))"

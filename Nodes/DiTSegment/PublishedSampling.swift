@@ -42,11 +42,13 @@ struct PublishedSampling {
 
     /// Goes from noise to a clean sample, or on from where a killed run was.
     ///
-    /// - Parameter velocity: The network: `(sample, timestep in 0 … 1000) → dx/dσ`.
+    /// - Parameters:
+    ///   - isResumable: Whether a step depends on nothing but the saved state.
+    ///   - velocity: The network: `(sample, timestep in 0 … 1000) → dx/dσ`.
     func run(
-        noise: [Float], _ context: NodeContext, velocity: (_ sample: [Float], _ timestep: Float) throws -> [Float]
+        noise: [Float], _ context: NodeContext, isResumable: Bool, velocity: (_ sample: [Float], _ timestep: Float) throws -> [Float]
     ) throws -> [Float] {
-        let saved = context.checkpoints?.load()
+        let saved = isResumable ? context.checkpoints?.load() : nil
         switch method {
         case .unipc(let sampler):
             let found = saved.flatMap { UniPCSampler.State($0, count: noise.count, steps: steps, order: sampler.order) }

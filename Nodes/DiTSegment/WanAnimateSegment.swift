@@ -58,14 +58,17 @@ struct WanAnimateSegment {
 
         let sampleShape = [shape.channels, shape.latents + 1, shape.h, shape.w]
         let scale = Float(node.guidancePrompt)
-        let sample = try sampling.run(noise: noise(sampleShape, shape, firstFrame: firstFrame), context) { sample, timestep in
+        let branches = [positive] + (negative.map { [$0] } ?? [])
+        let caches = node.stepCache > 0 ? branches.map { _ in StepCache(threshold: node.stepCache) } : nil
+        let sample = try sampling.run(
+            noise: noise(sampleShape, shape, firstFrame: firstFrame), context, isResumable: caches == nil
+        ) { sample, timestep in
             let x = Tensor.concatenated([Tensor(sample, sampleShape), condition], 0)
-            let velocity = network(x, timesteps: [timestep], positive)
-            guard let negative else { return velocity.array }
-            try context.checkCancelled()
-            let other = network(x, timesteps: [timestep], negative)
-            return (other + (velocity - other) * scale).array
+            let velocities = network(x, timesteps: [timestep], branches, caches: caches)
+            guard velocities.count > 1 else { return velocities[0].array }
+            return (velocities[1] + (velocities[0] - velocities[1]) * scale).array
         }
+        if let caches { context.log("\(caches.reduce(0) { $0 + $1.reusedSteps }) passes reused the work of an earlier step") }
         guard sample.allSatisfy(\.isFinite) else {
             throw NodeError("the latent is not finite: the model's weights or inputs do not fit these settings")
         }

@@ -16,6 +16,8 @@ public struct VAEDecode: Node {
     var latents: [Latent]
     @Input("The driving clip: its time stamps become the film's, and the film is cut to its length.") var driving: Video
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
+    var tile = 0
     @Output("The film.") var video: Video
 
     public init() {}
@@ -23,13 +25,14 @@ public struct VAEDecode: Node {
     public func run(in context: NodeContext) throws {
         let timeline = driving.timeline
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
+        let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
         try $video.write(width: width, height: height, expecting: timeline) { film in
-            var decoder = vae.decoder()
+            var decoder = vae.decoder(tiling: tiling)
             for (segment, latent) in latents.enumerated() {
                 let isNew = segment == 0 || latent.isSeparate
-                if isNew { decoder = vae.decoder() }
+                if isNew { decoder = vae.decoder(tiling: tiling) }
                 // Frames that were in the segment before already.
                 var known = isNew ? film.count - (latent.firstFrame - latents[0].firstFrame) : 0
                 for index in (isNew ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {

@@ -12,6 +12,8 @@ public struct VAEEncode: Node {
     @Input("The frames; their sides are multiples of the autoencoder's stride (8 or 16).", readsInOrder: true) var video: Video?
     @Input("A picture, instead of frames.") var image: Image?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
+    var tile = 0
     @Output("The latent; where the clip is not 1 + 4k frames long, its last frame is held.") var latent: Latent
 
     public init() {}
@@ -20,7 +22,8 @@ public struct VAEEncode: Node {
         let source = try FrameSource(video: video, image: image)
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
         try source.check(stride: vae.spatialStride)
-        var encoder = vae.encoder()
+        let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
+        var encoder = vae.encoder(tiling: tiling)
         var latents: [Tensor] = []
         var next = 0
         while next < source.count {
@@ -35,6 +38,17 @@ public struct VAEEncode: Node {
         let grid = LatentGrid(
             channels: all.shape[0], frames: all.shape[1], height: all.shape[2], width: all.shape[3], values: all.array)
         try $latent.set(Latent(grid: grid, firstFrame: 0, frameCount: source.count))
+    }
+}
+
+extension VAETiling {
+    /// The tiles that a node's parameter asks for, overlapping by a quarter; nil for 0.
+    static func of(tile: Int, spatialStride: Int) throws -> VAETiling? {
+        guard tile > 0 else { return nil }
+        guard tile % (4 * spatialStride) == 0 else {
+            throw NodeError("tile: \(tile) does not fit the latent grid; a multiple of \(4 * spatialStride), such as 256, is needed")
+        }
+        return VAETiling(size: tile, stride: tile / 4 * 3)
     }
 }
 

@@ -37,7 +37,7 @@ struct Weights: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors.")
         @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
-        @Option(help: ArgumentHelp("Its size in pixels.", valueName: "width×height")) var size = PixelSize(width: 1280, height: 720)
+        @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
 
         func run() throws {
             // The store also finds what single files cannot show: missing shards, tensors that are there twice.
@@ -120,20 +120,6 @@ private struct Model {
     var byteCount: Int { files.reduce(0) { $0 + $1.file.byteCount } }
 }
 
-/// `1280x720` or `1280×720`.
-struct PixelSize: ExpressibleByArgument {
-    let width: Int, height: Int
-
-    init(width: Int, height: Int) {
-        self.width = width
-        self.height = height
-    }
-
-    init?(argument: String) {
-        let parts = argument.split { $0 == "x" || $0 == "×" }.map { Int($0) }
-        guard parts.count == 2, let width = parts[0], let height = parts[1], (8...65536).contains(width), (8...65536).contains(height) else { return nil }
-        self.init(width: width, height: height)
-    }
-
-    var defaultValueDescription: String { "\(width)×\(height)" }
+extension PixelSize: @retroactive ExpressibleByArgument {
+    public init?(argument: String) { self.init(literal: .string(argument)) }
 }

@@ -70,6 +70,26 @@ struct VAETests {
         try fixture.expectEqual(vae.encode(try fixture.input("video"), tiling: tiling).mean, "video_mean_tiled")
     }
 
+    @Test func tiledStreamsEqualTiledClips() throws {
+        let fixture = try Fixture("vae_wan21")
+        let vae = fixture.model
+        let tiling = VAETiling(size: 24, stride: 16)
+        let network = VideoAutoencoder.wan(vae)
+        let latents = try fixture.input("latents_standardised"), video = try fixture.input("video")
+        var decoder = network.decoder(tiling: tiling)
+        let frames = (0..<latents.shape[1]).map { decoder.decode(latents.sliced(1, $0..<($0 + 1))) }
+        #expect(Tensor.concatenated(frames, 1).array == vae.decode(vae.destandardized(latents), tiling: tiling).array)
+        var encoder = network.encoder(tiling: tiling)
+        var next = 0
+        var pieces: [Tensor] = []
+        while next < video.shape[1] {
+            let end = next + encoder.chunkLength
+            pieces.append(encoder.encode(video.sliced(1, next..<end)))
+            next = end
+        }
+        #expect(Tensor.concatenated(pieces, 1).array == vae.standardized(vae.encode(video, tiling: tiling).mean).array)
+    }
+
     /// Frames fed in uneven portions give the same bytes as the whole clip, on any number of threads.
     @Test(arguments: ["vae_wan21", "vae_wan22_residual"])
     func streamsEqualWholeClips(_ name: String) throws {

@@ -136,9 +136,10 @@ public struct DreamActorTransformer: Sendable {
     ///   - pose: `[P, T, h, w]`; nil: dropped.
     ///   - face: `[1 + 4·(T − 1), N, c]`; nil: dropped.
     ///   - references: From ``encode(references:pose:)``.
+    ///   - cache: Kept from step to step, if steps may reuse one another's work.
     /// - Returns: `[C, T, h, w]`.
     public func callAsFunction(
-        _ x: Tensor, timesteps: [Double], pose: Tensor?, face: Tensor?, references: ReferenceCache
+        _ x: Tensor, timesteps: [Double], pose: Tensor?, face: Tensor?, references: ReferenceCache, cache: StepCache? = nil
     ) -> Tensor {
         let c = configuration
         let p = c.patch
@@ -157,20 +158,31 @@ public struct DreamActorTransformer: Sendable {
                 tokens.shape == [frames, c.faceTokens, c.faceDim], "face tokens \(tokens.shape) for \(frames) frames")
             return self.windows(tokens, input)
         }
+        let first = tokens
+        /// Whether the layers after the first need not run.
+        func isReused(_ index: Int) -> Bool {
+            guard index == 0, blocks.count > 1, let known = cache?.reuse(from: first, to: tokens) else { return false }
+            tokens = known
+            return true
+        }
+        var isFull = true
         switch c.referenceAttention {
         case .cached:
-            for (block, cache) in zip(blocks, references.blocks) {
-                tokens = block(tokens, time: modulation, table, cache, windows: windows)
+            for (index, (block, reference)) in zip(blocks, references.blocks).enumerated() where isFull {
+                tokens = block(tokens, time: modulation, table, reference, windows: windows)
+                isFull = !isReused(index)
             }
         case .joint:
             var (reference, referenceTime, referenceTable) = start(references.latents, pose: references.pose)
             referenceTable = table.followed(by: referenceTable)
-            for block in blocks {
+            for (index, block) in blocks.enumerated() where isFull {
                 (tokens, reference) = block.joint(
                     tokens, time: modulation, referenceTable, reference: reference, referenceTime: referenceTime,
                     windows: windows)
+                isFull = !isReused(index)
             }
         }
+        if isFull, blocks.count > 1 { cache?.keep(tokens) }
         let e = embedding.unsqueezed(1) + headModulation  // [T, 2, dim]: shift, scale
         let y = head(tokens.layerNorm(eps: c.eps) * (e.sliced(1, 1..<2) + 1) + e.sliced(1, 0..<1))
         let output = y.reshaped(T, h / p, w / p, p, p, C).permuted(5, 0, 1, 3, 2, 4).reshaped(C, T, h, w)

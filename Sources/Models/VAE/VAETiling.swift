@@ -18,30 +18,20 @@ extension AutoencoderKLWan {
     /// Encodes a clip tile by tile, each through all its frames; see ``encode(_:)``.
     public func encode(_ video: Tensor, tiling: VAETiling) -> Posterior {
         let x = patchified(video)
-        let ratio = configuration.spatialStride / configuration.patchSize
-        let latent = VAETiling(size: tiling.size / ratio, stride: tiling.stride / ratio)
         guard max(x.shape[2], x.shape[3]) > tiling.size else { return encode(video) }
-        let moments = tiled(
-            x, tiling, into: latent, blend: latent.size - latent.stride, height: x.shape[2] / ratio, width: x.shape[3] / ratio
-        ) { tile in
+        let moments = tiled(x, VAETiles(encoding: self, tiling)) { _, tile in
             var memory = CausalMemory()
             let chunks = [0..<1] + (0..<((tile.shape[1] - 1) / 4)).map { (1 + 4 * $0)..<(5 + 4 * $0) }
-            return Tensor.concatenated(
-                chunks.map { encoder(tile.sliced(1, $0), &memory).conv3d(quantize.weight, quantize.bias) }, 1)
+            return Tensor.concatenated(chunks.map { self.moments(tile.sliced(1, $0), &memory) }, 1)
         }
         return Posterior(moments: moments)
     }
 
     /// Decodes latents tile by tile, each through all its frames; see ``decode(_:)``.
     public func decode(_ latents: Tensor, tiling: VAETiling) -> Tensor {
-        let ratio = configuration.spatialStride, patch = configuration.patchSize
-        let tiles = VAETiling(size: tiling.size / ratio, stride: tiling.stride / ratio)
-        guard max(latents.shape[2], latents.shape[3]) > tiles.size else { return decode(latents) }
-        let target = VAETiling(size: tiling.size / patch, stride: tiling.stride / patch)
-        let frames = tiled(
-            latents, tiles, into: target, blend: target.size - target.stride, height: latents.shape[2] * ratio / patch,
-            width: latents.shape[3] * ratio / patch
-        ) { tile in
+        let tiles = VAETiles(decoding: self, tiling)
+        guard max(latents.shape[2], latents.shape[3]) > tiles.source.size else { return decode(latents) }
+        let frames = tiled(latents, tiles) { _, tile in
             var memory = CausalMemory()
             let z = tile.conv3d(dequantize.weight, dequantize.bias)
             return Tensor.concatenated((0..<z.shape[1]).map { decoder(z.sliced(1, $0..<($0 + 1)), &memory) }, 1)
@@ -49,18 +39,24 @@ extension AutoencoderKLWan {
         return unpatchified(frames).clamped(-1...1)
     }
 
-    /// Runs `body` on tiles of `[C, T, H, W]` and joins the results, of which each keeps `target.stride` rows and columns.
-    private func tiled(
-        _ x: Tensor, _ source: VAETiling, into target: VAETiling, blend: Int, height: Int, width: Int,
-        _ body: (Tensor) -> Tensor
-    ) -> Tensor {
+    /// The moments of one chunk of patchified frames.
+    fileprivate func moments(_ chunk: Tensor, _ memory: inout CausalMemory) -> Tensor {
+        encoder(chunk, &memory).conv3d(quantize.weight, quantize.bias)
+    }
+
+    /// Runs `body` on the numbered tiles of `[C, T, H, W]` and joins the results, of which each keeps `target.stride` rows and columns.
+    fileprivate func tiled(_ x: Tensor, _ tiles: VAETiles, _ body: (Int, Tensor) -> Tensor) -> Tensor {
+        let (source, target) = (tiles.source, tiles.target)
+        let blend = target.size - target.stride
         var above: [Tensor] = []
         var rows: [Tensor] = []
+        var number = 0
         for top in stride(from: 0, to: x.shape[2], by: source.stride) {
             let band = x.sliced(2, top..<min(top + source.size, x.shape[2]))
             var row: [Tensor] = []
             for (column, left) in stride(from: 0, to: x.shape[3], by: source.stride).enumerated() {
-                var tile = body(band.sliced(3, left..<min(left + source.size, x.shape[3])))
+                var tile = body(number, band.sliced(3, left..<min(left + source.size, x.shape[3])))
+                number += 1
                 if !above.isEmpty { tile = blended(above[column], tile, 2, blend) }
                 if let before = row.last { tile = blended(before, tile, 3, blend) }
                 row.append(tile)
@@ -70,6 +66,7 @@ extension AutoencoderKLWan {
             }, 3))
             above = row
         }
+        let (height, width) = (tiles.length(x.shape[2]), tiles.length(x.shape[3]))
         return Tensor.concatenated(rows, 2).sliced(2, 0..<height).sliced(3, 0..<width)
     }
 
@@ -81,5 +78,71 @@ extension AutoencoderKLWan {
         let ramp = Tensor((0..<n).map { Float($0) / Float(n) }, dimension == 2 ? [n, 1] : [n])
         let mixed = a.sliced(dimension, (aSize - n)..<aSize) * (-ramp + 1) + b.sliced(dimension, 0..<n) * ramp
         return Tensor.concatenated([mixed, b.sliced(dimension, n..<bSize)], dimension)
+    }
+}
+
+/// Tiles on both sides of the network, in elements of its input and of its output.
+private struct VAETiles: Sendable {
+    let source, target: VAETiling
+    /// Elements of the output per element of the input, as numerator and denominator.
+    private let scale: (Int, Int)
+
+    init(encoding vae: AutoencoderKLWan, _ tiling: VAETiling) {
+        let ratio = vae.configuration.spatialStride / vae.configuration.patchSize
+        source = tiling
+        target = VAETiling(size: tiling.size / ratio, stride: tiling.stride / ratio)
+        scale = (1, ratio)
+    }
+
+    init(decoding vae: AutoencoderKLWan, _ tiling: VAETiling) {
+        let ratio = vae.configuration.spatialStride, patch = vae.configuration.patchSize
+        source = VAETiling(size: tiling.size / ratio, stride: tiling.stride / ratio)
+        target = VAETiling(size: tiling.size / patch, stride: tiling.stride / patch)
+        scale = (ratio / patch, 1)
+    }
+
+    func length(_ length: Int) -> Int { length * scale.0 / scale.1 }
+}
+
+/// Encodes and decodes chunks of frames as they come, in tiles: one tile is at work at a time, and each remembers the frames before.
+///
+/// The same values as ``AutoencoderKLWan/encode(_:tiling:)`` and ``AutoencoderKLWan/decode(_:tiling:)`` give for the whole clip.
+struct TiledStream: Sendable {
+    private let model: AutoencoderKLWan
+    private let tiling: VAETiling
+    private var memories: [CausalMemory] = []
+
+    init(model: AutoencoderKLWan, tiling: VAETiling) {
+        self.model = model
+        self.tiling = tiling
+    }
+
+    private mutating func run(_ x: Tensor, _ tiles: VAETiles, _ body: (Tensor, inout CausalMemory) -> Tensor) -> Tensor {
+        var memories = memories
+        self.memories = []  // not held twice
+        let isWhole = max(x.shape[2], x.shape[3]) <= tiles.source.size
+        func remembering(_ number: Int, _ tile: Tensor) -> Tensor {
+            if number >= memories.count { memories.append(CausalMemory()) }
+            return body(tile, &memories[number])
+        }
+        let result = isWhole ? remembering(0, x) : model.tiled(x, tiles, remembering)
+        self.memories = memories
+        return result
+    }
+
+    /// A chunk of frames, `[3, 1 or 4, H, W]`, → a standardised latent frame.
+    mutating func encode(_ frames: Tensor) -> Tensor {
+        let model = model
+        let moments = run(model.patchified(frames), VAETiles(encoding: model, tiling)) { model.moments($0, &$1) }
+        return model.standardized(moments.chunked(2, 0)[0])
+    }
+
+    /// A standardised latent frame → `[3, 1 or 4, H, W]`.
+    mutating func decode(_ latent: Tensor) -> Tensor {
+        let model = model
+        let frames = run(model.destandardized(latent), VAETiles(decoding: model, tiling)) {
+            model.decoder($0.conv3d(model.dequantize.weight, model.dequantize.bias), &$1)
+        }
+        return model.unpatchified(frames).clamped(-1...1)
     }
 }

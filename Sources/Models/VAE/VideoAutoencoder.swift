@@ -38,16 +38,18 @@ public enum VideoAutoencoder: Sendable {
         }
     }
 
-    public func encoder() -> Encoder {
+    /// - Parameter tiling: Cuts frames that are larger than a tile into tiles, to save memory; where tiles meet, the result differs a little.
+    public func encoder(tiling: VAETiling? = nil) -> Encoder {
         switch self {
-        case .wan(let vae): Encoder(state: .wan(vae.encoderStream()))
+        case .wan(let vae): Encoder(state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0)) } ?? .wan(vae.encoderStream()))
         case .block(let vae): Encoder(state: .block(vae, CausalMemory()))
         }
     }
 
-    public func decoder() -> Decoder {
+    /// - Parameter tiling: As in ``encoder(tiling:)``.
+    public func decoder(tiling: VAETiling? = nil) -> Decoder {
         switch self {
-        case .wan(let vae): Decoder(state: .wan(vae.decoderStream()))
+        case .wan(let vae): Decoder(state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0)) } ?? .wan(vae.decoderStream()))
         case .block(let vae): Decoder(state: .block(vae, CausalMemory()))
         }
     }
@@ -56,6 +58,9 @@ public enum VideoAutoencoder: Sendable {
     public struct Encoder: Sendable {
         enum State: Sendable {
             case wan(EncoderStream)
+            case tiled(TiledStream)
+            /// While a chunk is at work: its memory must not be held twice.
+            case busy
             case block(BlockVAE, CausalMemory)
         }
 
@@ -74,12 +79,20 @@ public enum VideoAutoencoder: Sendable {
                 frames.shape[1] == chunkLength, "a chunk of \(chunkLength) frames is needed, not \(frames.shape)")
             chunkLength = 4
             switch state {
+            case .busy: preconditionFailure("one chunk at a time")
             case .wan(var stream):
+                state = .busy
                 let latent = stream.encode(frames)
                 state = .wan(stream)
                 guard let latent else { preconditionFailure("a whole chunk gives a latent frame") }
                 return latent
+            case .tiled(var stream):
+                state = .busy
+                let latent = stream.encode(frames)
+                state = .tiled(stream)
+                return latent
             case .block(let vae, var memory):
+                state = .busy
                 let latent = vae.encode(frames, &memory)
                 state = .block(vae, memory)
                 return latent
@@ -91,6 +104,9 @@ public enum VideoAutoencoder: Sendable {
     public struct Decoder: Sendable {
         enum State: Sendable {
             case wan(DecoderStream)
+            case tiled(TiledStream)
+            /// While a chunk is at work: its memory must not be held twice.
+            case busy
             case block(BlockVAE, CausalMemory)
         }
 
@@ -103,11 +119,19 @@ public enum VideoAutoencoder: Sendable {
         /// - Returns: `[3, 1, H, W]` for the first, `[3, 4, H, W]` for every later one, in −1 … 1.
         public mutating func decode(_ latent: Tensor) -> Tensor {
             switch state {
+            case .busy: preconditionFailure("one chunk at a time")
             case .wan(var stream):
+                state = .busy
                 let frames = stream.decode(latent)
                 state = .wan(stream)
                 return frames
+            case .tiled(var stream):
+                state = .busy
+                let frames = stream.decode(latent)
+                state = .tiled(stream)
+                return frames
             case .block(let vae, var memory):
+                state = .busy
                 let frames = vae.decode(latent, &memory)
                 state = .block(vae, memory)
                 return frames

@@ -1,6 +1,6 @@
 """A network whose weights do not fit in memory: time, reading speed and peak memory under a limit.
 
-    python3 Tests/Benchmarks/Networks/mapped.py .build/release/understudy --layers 32 --limit 2G
+    python3 Tests/mapped.py .build/release/understudy --layers 32 --limit 2G
 
 Writes a Wan transformer of 2048 channels in bf16 (67 million weights per layer; 32 layers are 4.3 GB, 8.6 GB in single precision) into a temporary
 folder, evaluates it once within the limit of the process's data (RLIMIT_DATA: what is mapped from files does not count), and once without, and
