@@ -74,13 +74,8 @@ KERNEL(silu, (float *out, const float *x, size_t n), (out, x, n)) {
     for (size_t i = 0; i < n; i++) out[i] = x[i] / (1.0f + us_expf(-x[i]));
 }
 
-// ½x(1 + tanh u) = x·σ(2u): no cancellation for negative x.
 KERNEL(gelu_tanh, (float *out, const float *x, size_t n), (out, x, n)) {
-    for (size_t i = 0; i < n; i++) {
-        float v = x[i];
-        float u = 1.5957691216057308f * (v + 0.044715f * v * v * v);
-        out[i] = v / (1.0f + us_expf(-u));
-    }
+    for (size_t i = 0; i < n; i++) out[i] = us_gelu_tanhf(x[i]);
 }
 
 void us_gelu_exact(float *out, const float *x, size_t n) {

@@ -2,12 +2,6 @@
 
 #define US_LINEAR_STEPS 256
 
-/// ½x(1 + tanh u) = x·σ(2u): no cancellation for negative x.
-US_INLINE float us_gelu_tanhf(float x) {
-    const float u = 1.5957691216057308f * (x + 0.044715f * x * x * x);
-    return x / (1.0f + us_expf(-u));
-}
-
 #define BODY "linear_body.h"
 #include "each_isa.h"
 
