@@ -58,6 +58,19 @@ struct PublishedNetworkTests {
         for (output, value) in results { #expect(two[output]?.array == value.array, "\(output): other bytes with two threads") }
     }
 
+    /// Rounded large layers change the result, but not by much.
+    @Test(arguments: [(Precision.bf16, 1e-2), (.int8, 5e-2)])
+    func precisionsStayNear(_ precision: Precision, _ bound: Double) throws {
+        let fixture = try Case("wan_transformer_t2v")
+        let exact = try NetworkEvaluation.evaluate(model: fixture.folder, inputs: fixture.inputs)
+        let rounded = try NetworkEvaluation.evaluate(model: fixture.folder, inputs: fixture.inputs, precision: precision)
+        for (name, value) in exact {
+            let difference = (try #require(rounded[name]) - value).array, whole = value.array
+            let error = (difference.reduce(0.0) { $0 + Double($1 * $1) } / whole.reduce(0.0) { $0 + Double($1 * $1) }).squareRoot()
+            #expect(error > 0 && error < bound, "\(name): \(error)")
+        }
+    }
+
     /// The model of these cases is a·sample + b·timestep/1000.
     @Test(arguments: [("scheduler_unipc_flow", 4), ("scheduler_unipc_flow", 20), ("scheduler_flow_match_euler", 4), ("scheduler_flow_match_euler", 20)])
     func scheduler(_ name: String, _ steps: Int) throws {

@@ -11,12 +11,12 @@ struct CausalMemory: Sendable {
 /// the chunk before (zeros for the first).
 struct CausalConv3d: Sendable {
     let name: String
-    let weight: Tensor  // [out, in, kt, kh, kw]
+    let weight: ConvolutionWeight  // [out, in, kt, kh, kw]
     let bias: Tensor  // [out]
 
     init(_ weights: WeightScope, _ inChannels: Int, _ outChannels: Int, _ kernel: [Int] = [3, 3, 3]) {
         name = weights.prefix
-        weight = weights.tensor("weight", shape: [outChannels, inChannels] + kernel)
+        weight = ConvolutionWeight(weights.tensor("weight", shape: [outChannels, inChannels] + kernel))
         bias = weights.tensor("bias", shape: [outChannels])
     }
 

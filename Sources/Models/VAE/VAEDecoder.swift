@@ -31,8 +31,15 @@ struct VAEDecoder: Sendable {
     func callAsFunction(_ z: Tensor, _ memory: inout CausalMemory) -> Tensor {
         defer { memory.isFirstChunk = false }
         var x = mid(convIn(z, &memory), &memory)
-        for level in levels { x = level(x, &memory) }
-        return convOut(x, norm: normOut, &memory)
+        let flat = levels.lastIndex { $0.upsample?.time != nil }.map { $0 + 1 } ?? 0
+        for level in levels[..<flat] { x = level(x, &memory) }
+        // Where time grows no more, frames pass one by one: the largest pictures are never held four times.
+        let frames = (0..<x.shape[1]).map { frame -> Tensor in
+            var y = x.sliced(1, frame..<(frame + 1))
+            for level in levels[flat...] { y = level(y, &memory) }
+            return convOut(y, norm: normOut, &memory)
+        }
+        return Tensor.concatenated(frames, 1)
     }
 }
 

@@ -27,11 +27,12 @@ struct VAEDownsample: Sendable {
 
 /// Doubles height and width, and time as well if it has a time convolution.
 struct VAEUpsample: Sendable {
-    let weight, bias: Tensor  // [out, channels, 1, 3, 3]
+    let weight: ConvolutionWeight  // [out, channels, 1, 3, 3]
+    let bias: Tensor
     let time: CausalConv3d?  // [2·channels, channels, 3, 1, 1]
 
     init(_ weights: WeightScope, _ channels: Int, _ outChannels: Int, time hasTime: Bool) {
-        weight = weights.tensor("resample.1.weight", shape: [outChannels, channels, 3, 3]).unsqueezed(2)
+        weight = ConvolutionWeight(weights.tensor("resample.1.weight", shape: [outChannels, channels, 3, 3]).unsqueezed(2))
         bias = weights.tensor("resample.1.bias", shape: [outChannels])
         time = hasTime ? CausalConv3d(weights.scope("time_conv"), channels, 2 * channels, [3, 1, 1]) : nil
     }

@@ -80,7 +80,7 @@ public struct WanAnimate2Transformer: Sendable {
                 let own = a.keyValue(y)
                 layers.append(own)
                 let placed = own.positioned(table, heads: c.heads)
-                return a.toOut(attention(a.query(y, table), placed.k, placed.v, heads: c.heads))
+                return a.toOut(attention(a.query(y, table), placed.k, placed.v, heads: c.heads, precision: a.precision))
             }
         }
         return (
@@ -123,11 +123,11 @@ public struct WanAnimate2Transformer: Sendable {
                 let driving = reference.layers[index].positioned(referenceTable, heads: c.heads)
                 let frames = (0..<grid[0]).map { frame -> Tensor in
                     let queries = q.sliced(0, (frame * plane)..<((frame + 1) * plane))
-                    guard frame > 0 else { return attention(queries, own.k, own.v, heads: c.heads) }
+                    guard frame > 0 else { return attention(queries, own.k, own.v, heads: c.heads, precision: a.precision) }
                     let part = frame <= reference.grid[0] ? ((frame - 1) * referencePlane)..<(frame * referencePlane) : 0..<0
                     let seen = own.followed(
                         by: KeyValue(k: driving.k.sliced(0, part), v: driving.v.sliced(0, part)).padded(extent.plane - part.count))
-                    return attention(queries, seen.k, seen.v, heads: c.heads)
+                    return attention(queries, seen.k, seen.v, heads: c.heads, precision: a.precision)
                 }
                 return a.toOut(Tensor.concatenated(frames, 0))
             }
