@@ -144,7 +144,7 @@ let package = Package(
         tests(
             "NetworkNodeTests",
             [
-                "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
+                "Models", "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
                 "NodeKit", "NodeTesting", "Safetensors",
             ]),
         tests(
@@ -156,6 +156,7 @@ let package = Package(
         tests("GraphKitTests", ["GraphKit"]),
         tests("EngineTests", ["Engine", "NodeTesting", "ActorNode", "TensorFilesNode"]),
         tests("ExampleTests", ["Engine", "NodeCatalog", "MediaFilesNode", "NodeTesting"]),
+        tests("WanPipelineTests", ["Engine", "NodeCatalog", "NodeTesting", "Safetensors"]),
         tests("MediaTests", ["Media"]),
         tests("MediaFilesTests", ["MediaFilesNode", "Media", "NodeKit", "NodeTesting"]),
     ] + fuzzing

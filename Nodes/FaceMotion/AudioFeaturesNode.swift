@@ -19,8 +19,8 @@ public struct AudioFeaturesNode: Node {
 
     @Input("Speech, 16 kHz.") var audio: Audio
     @Input("The clip whose frames the features go with.") var video: Video
-    @Input("A wav2vec 2.0 checkpoint; needed with kind: wav2vec2.") var model: ModelFolder?
-    @Parameter("Log-mel bands, or a hidden state of wav2vec 2.0.") var kind = Kind.logMel
+    @Input("A wav2vec 2.0 checkpoint: Wav2Vec2Model, Wav2Vec2ForCTC or Wav2Vec2ForPreTraining.") var model: ModelFolder?
+    @Parameter("Log-mel bands, or a hidden state of wav2vec 2.0; not set: what 'model' gives, log-mel without one.") var kind: Kind? = nil
     @Parameter(
         "Log-mel: mel frames of 20 ms around each video frame; even: as many as the audio encoder was trained on.",
         in: 2...256)
@@ -44,8 +44,9 @@ public struct AudioFeaturesNode: Node {
             )
         }
         let result: AudioFeatures
-        switch kind {
+        switch kind ?? (model == nil ? .logMel : .wav2vec2) {
         case .logMel:
+            if model != nil { throw NodeError("kind: log-mel takes no 'model': unwire one of them") }
             guard window % 2 == 0 else { throw NodeError("window: \(window) is odd; an even number is needed") }
             let mel = LogMel()(audio.samples)
             result = AudioFeatures(
@@ -53,7 +54,13 @@ public struct AudioFeaturesNode: Node {
                 features: LogMel.onFrames(mel, times: times, window: window))
         case .wav2vec2:
             guard let model else { throw NodeError("kind: wav2vec2 needs the input 'model': a wav2vec 2.0 checkpoint") }
-            let network = try Wav2Vec2(WeightStore(path: model.path))
+            let weights = try WeightStore(path: model.path)
+            let name = try weights.className()
+            guard ["Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining"].contains(name) else {
+                throw NodeError(
+                    "'\(model.path)' is a \(name); audio.features knows Wav2Vec2Model, Wav2Vec2ForCTC and Wav2Vec2ForPreTraining")
+            }
+            let network = try Wav2Vec2(weights)
             guard network.configuration.hop == 320, (layer ?? 0) <= network.configuration.layers else {
                 throw NodeError(
                     "'\(model.path)' has \(network.configuration.layers) layers and a hop of \(network.configuration.hop) samples; layer 0…\(network.configuration.layers) and a hop of 320 are needed"

@@ -23,10 +23,11 @@ public enum NodeCatalog {
         // Media in and out
         NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
         NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self), NodeDefinition(VideoFit.self), NodeDefinition(ImageFit.self),
+        NodeDefinition(VideoCut.self),
         // Body, head, face, and the control images made of them
         NodeDefinition(SkeletonNetwork.self), NodeDefinition(SkeletonLoad.self), NodeDefinition(SkeletonSmooth.self),
         NodeDefinition(BoneNormalize.self), NodeDefinition(HeadTracker.self), NodeDefinition(HeadSphere.self),
-        NodeDefinition(PoseMaps.self), NodeDefinition(PoseOverlay.self), NodeDefinition(FaceCrop.self),
+        NodeDefinition(PoseMaps.self), NodeDefinition(PoseOverlay.self), NodeDefinition(PoseMask.self), NodeDefinition(FaceCrop.self),
         // Networks
         NodeDefinition(FaceMotionVideo.self), NodeDefinition(AudioFeaturesNode.self), NodeDefinition(FaceMotionAudio.self),
         NodeDefinition(PoseEncode.self), NodeDefinition(ReferenceEncode.self), NodeDefinition(ReferenceSelect.self),

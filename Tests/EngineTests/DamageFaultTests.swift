@@ -49,8 +49,8 @@ import Testing
             let summary = try shop.run(text).summary
             guard summary.status == .done else { return ([], summary.failures.map(\.message).joined(separator: "; ")) }
             return (try [shop.value("two", text), shop.value("sum", text)], "")
-        } catch let error as StoreError {
-            return ([], error.description)
+        } catch {
+            return ([], "\(error)")
         }
     }
 

@@ -1,3 +1,4 @@
+import Models
 import NodeKit
 import NodeTesting
 import Synchronization
@@ -17,6 +18,30 @@ struct DiTSegmentTests {
     ])
     func plan(frames: Int, expected: [Range<Int>]) {
         #expect(SegmentPlan(frames: frames, length: 73).ranges == expected)
+    }
+
+    @Test func overlappingPlans() {
+        let five = SegmentPlan(frames: 150, length: 77, overlap: 5, isWhole: true)
+        #expect(five.ranges == [0..<77, 72..<149, 144..<221])
+        #expect(SegmentPlan(frames: 149, length: 77, overlap: 5, isWhole: true).ranges.count == 2)
+        #expect(SegmentPlan(frames: 3, length: 77, isWhole: true).ranges == [0..<77])
+    }
+
+    @Test("a UniPC sampler goes on from its bytes to the same sample")
+    func unipcCheckpoint() throws {
+        let sampler = UniPCSampler(schedule: .unipc(steps: 6, shift: 5), order: 2)
+        var state = UniPCSampler.State(sample: Randomness(seed: 4).normals(from: 0, count: 20))
+        func advance(_ state: inout UniPCSampler.State) { sampler.advance(&state) { sample, t in sample.map { $0 * 0.3 + t / 5000 } } }
+        for _ in 0..<3 { advance(&state) }
+        var other = try #require(UniPCSampler.State(state.bytes, count: 20, steps: 6, order: 2))
+        for _ in 0..<3 {
+            advance(&state)
+            advance(&other)
+        }
+        #expect(state == other)
+        #expect(UniPCSampler.State(state.bytes, count: 21, steps: 6, order: 2) == nil)
+        #expect(UniPCSampler.State(Array(state.bytes.dropLast()), count: 20, steps: 6, order: 2) == nil)
+        #expect(UniPCSampler.State([], count: 20, steps: 6, order: 2) == nil)
     }
 
     /// Remembers every save; hands out the one it was made with.

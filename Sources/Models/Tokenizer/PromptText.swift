@@ -17,23 +17,35 @@ public enum PromptText {
 
     /// Characters that stand for others in their ordinary form; control characters go.
     private static func ordinary(_ text: String) -> String {
-        var result = String.UnicodeScalarView()
         let withoutEscapes = text.replacing(/\u{1B}\[((?:\d|;)*)([a-zA-Z])/, with: "")
-        for scalar in withoutEscapes.unicodeScalars {
+        let wide = withoutEscapes.unicodeScalars.flatMap { scalar -> [Unicode.Scalar] in
+            switch scalar.value {
+            // Full and half width forms, ligatures and digraphs; bytes of Windows-1252 that were taken for control characters.
+            case 0xFF01..<0xFFF0, 0xFB00...0xFB06, 0x0132, 0x0133, 0x0149, 0x01C4...0x01CC, 0x01F1...0x01F3:
+                Array(String(scalar).precomposedStringWithCompatibilityMapping.unicodeScalars)
+            case 0x80...0x9F: [windows1252[Int(scalar.value) - 0x80].flatMap { Unicode.Scalar($0) } ?? scalar]
+            default: [scalar]
+            }
+        }
+        var result = String.UnicodeScalarView()
+        for scalar in wide {
             switch scalar.value {
             case 0x02BC, 0x2018...0x201B: result.append("'")
             case 0x201C...0x201F: result.append("\"")
-            case 0x2028, 0x2029, 0x85, 0x0D: result.append("\n")
+            case 0x2028, 0x2029, 0x0D: result.append("\n")
             case 0x3000: result.append(" ")
             case 0x00...0x08, 0x0B, 0x0E...0x1F, 0x7F, 0x206A...0x206F, 0xFEFF, 0xFFF9...0xFFFC: break
-            // Full and half width forms, ligatures and digraphs.
-            case 0xFF01..<0xFFF0, 0xFB00...0xFB06, 0x0132, 0x0133, 0x0149, 0x01C4...0x01CC, 0x01F1...0x01F3:
-                result.append(contentsOf: String(scalar).precomposedStringWithCompatibilityMapping.unicodeScalars)
             default: result.append(scalar)
             }
         }
         return String(result).precomposedStringWithCanonicalMapping
     }
+
+    /// 0x80 … 0x9F of Windows-1252; nil: no character.
+    private static let windows1252: [UInt32?] = [
+        0x20AC, nil, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, nil, 0x017D, nil,
+        nil, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, nil, 0x017E, 0x0178,
+    ]
 
     /// `&amp;` → `&`, `&#65;` → `A`.
     static func unescaped(_ text: String) -> String {

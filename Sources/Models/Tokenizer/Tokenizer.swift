@@ -22,7 +22,7 @@ public struct Tokenizer {
         do {
             json = try JSONObject(JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: path))))
         } catch {
-            throw WeightError(path: path, "is not a tokenizer: \(error)")
+            throw WeightError(path: path, "is not a tokenizer: \((error as? TokenizerError)?.message ?? "\(error)")")
         }
         do {
             normalizer = try TextNormalizer(json["normalizer"])

@@ -1,0 +1,143 @@
+import Engine
+import Foundation
+import GraphKit
+import NodeCatalog
+import NodeKit
+import NodeTesting
+import Safetensors
+import Testing
+
+/// `Graphs/wan-animate.yaml` and its overlays as a user runs them, on the reference's whole pipelines (diffusers, see each `case.json`).
+struct WanPipelineTests {
+    let bench: NodeBench
+    init() throws { bench = try NodeBench() }
+
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
+
+    private static let catalogue: [NodeType: NodeDefinition] = {
+        var catalogue: [NodeType: NodeDefinition] = [:]
+        for definition in NodeCatalog.definitions { catalogue[definition.description.type] = definition }
+        return catalogue
+    }()
+
+    private static func fixture(_ name: String) -> String { "\(root)/Tests/Fixtures/Published/\(name)" }
+
+    private func load(_ graph: String, _ overlays: [String], settings: [String] = [], inputs: [String]) -> (Graph?, [String]) {
+        let (graph, diagnostics) = Graph.load(
+            GraphRequest(
+                path: "\(Self.root)/Graphs/\(graph).yaml", overlays: overlays.map { "\(Self.root)/Graphs/wan/\($0).yaml" }, settings: settings,
+                inputs: inputs),
+            catalogue: Self.catalogue.mapValues(\.description))
+        return (graph, diagnostics.sorted.map(\.message))
+    }
+
+    private func run(_ graph: String, _ overlays: [String], settings: [String] = [], inputs: [String]) throws -> [String: [String]] {
+        let (loaded, messages) = load(graph, overlays, settings: settings, inputs: inputs)
+        let graph = try #require(loaded, "\(messages)")
+        var options = RunOptions(threads: 2)
+        options.outputFolder = try bench.makeFolder()
+        let store = try CacheStore(root: bench.makeFolder())
+        let summary = try UnderstudyEngine(store: store, catalogue: Self.catalogue).run(graph, options: options)
+        try #require(summary.failures.isEmpty, "\(summary.failures.map(\.message))")
+        return summary.outputs
+    }
+
+    /// The files of a case as inputs of the graph, and its settings.
+    private func animate(_ name: String, settings: [String] = []) throws -> [String: [String]] {
+        let folder = Self.fixture(name), tensors = "\(folder)/inputs.safetensors"
+        let replaces = name.contains("replace")
+        var inputs = ["model=\(folder)"] + ["reference", "pose", "face", "tensors"].map { "\($0)=\(tensors)" }
+        if replaces { inputs += ["background=\(tensors)", "mask=\(tensors)"] }
+        return try run(
+            "wan-animate", (replaces ? ["replace"] : []) + ["controls", "tensors"],
+            settings: ["segments.with.frames=5", "animate.with.steps=4", "animate.with.guidance.prompt=\(replaces ? 2 : 1)"] + settings,
+            inputs: inputs)
+    }
+
+    private func frames(_ outputs: [String: [String]]) throws -> Video {
+        try Video(artifact: bench.file(try #require(outputs["frames"]?.first), type: .video))
+    }
+
+    @Test("whole pipelines of two segments give the reference's frames", arguments: ["pipeline_wan_animate", "pipeline_wan_animate_replace_cfg"])
+    func parity(_ name: String) throws {
+        let film = try frames(animate(name))
+        let expected = try SafetensorsFile(path: "\(Self.fixture(name))/outputs.safetensors")
+        let values = try expected.array("frames", of: Float.self, shape: [1, film.count, 3, film.height, film.width])
+        let plane = film.width * film.height
+        var largest: Float = 0
+        for frame in 0..<film.count {
+            for (index, byte) in film.frame(frame).enumerated() {
+                let value = values[(frame * 3 + index % 3) * plane + index / 3] * 255
+                largest = max(largest, abs(value - Float(byte)))
+            }
+        }
+        // Rounding to bytes alone makes 0.5.
+        #expect(largest < 0.51, "\(largest) grey levels")
+    }
+
+    @Test("hand-over in latents decodes as one stream; both hand-overs' joins are measured")
+    func latentHandover() throws {
+        func drift(_ outputs: [String: [String]]) throws -> Table {
+            try Table(artifact: bench.file(try #require(outputs["drift"]?.first), type: .table))
+        }
+        let pixel = try animate("pipeline_wan_animate"), latent = try animate("pipeline_wan_animate", settings: ["animate.with.handover=latent"])
+        let (a, b) = (try frames(pixel), try frames(latent))
+        #expect(b.count == 8)
+        // The first segment is the same; what follows it is not.
+        #expect((0..<5).allSatisfy { a.frame($0) == b.frame($0) })
+        #expect(a.frame(5) != b.frame(5))
+        for outputs in [pixel, latent] {
+            let table = try drift(outputs)
+            #expect(table.labels.first == "join 1" && table.values[0][0] == 5)
+        }
+    }
+
+    @Test("a network that a node does not know is refused by name")
+    func unknownNetworks() throws {
+        let folder = Self.fixture("pipeline_wan_animate"), tensors = "\(folder)/inputs.safetensors"
+        let (graph, messages) = load(
+            "wan-animate", ["controls", "tensors"], settings: ["segments.with.frames=5"],
+            inputs: ["model=\(Self.fixture("umt5_encoder"))"] + ["reference", "pose", "face", "tensors"].map { "\($0)=\(tensors)" })
+        let loaded = try #require(graph, "\(messages)")
+        let summary = try UnderstudyEngine(store: CacheStore(root: bench.makeFolder()), catalogue: Self.catalogue)
+            .run(loaded, options: RunOptions(threads: 2))
+        let text = summary.failures.map(\.message).joined()
+        #expect(text.contains("AutoencoderKLWan") && text.contains("UMT5"), "\(text)")
+    }
+
+    @Test("every combination of overlays is a whole graph")
+    func overlays() {
+        let any = "\(Self.fixture("pipeline_wan_animate"))/inputs.safetensors"
+        let model = "model=\(Self.fixture("pipeline_wan_animate"))"
+        let base = [model, "reference=\(any)", "driving=\(any)"]
+        let controls = ["pose=\(any)", "face=\(any)"], replace = ["background=\(any)", "mask=\(any)"]
+        for (overlays, inputs) in [
+            (["network"], base), (["network", "in-place"], base), (["network", "replace"], base + replace), (["controls"], base + controls),
+            (["replace", "controls"], base + replace + controls), (["network", "tensors"], base + ["tensors=\(any)"]),
+        ] {
+            let (graph, messages) = load("wan-animate", overlays, inputs: inputs)
+            #expect(graph != nil, "\(overlays): \(messages)")
+        }
+    }
+
+    @Test("control clips that are written are read")
+    func controls() throws {
+        let mira = "\(Self.root)/Examples/mira"
+        let clips = try run(
+            "export-controls", ["network"], settings: ["frames.with.end=0.25"],
+            inputs: ["reference=\(mira)/reference.png", "driving=\(mira)/driving.mp4"])
+        for name in ["src_pose", "src_face", "src_mask", "src_bg"] { #expect(clips[name]?.count == 1, "\(name)") }
+        func path(_ name: String) throws -> String { try #require(clips[name]?.first) }
+        let tensors = "\(Self.fixture("pipeline_wan_animate"))/inputs.safetensors"
+        let film = try frames(
+            run(
+                "wan-animate", ["replace", "controls", "tensors"],
+                settings: ["segments.with.frames=9", "animate.with.steps=1", "animate.in.noise=null", "canvas.with.size=48x48"],
+                inputs: [
+                    "model=\(Self.fixture("pipeline_wan_animate"))", "reference=\(mira)/reference.png", "pose=\(try path("src_pose"))",
+                    "face=\(try path("src_face"))", "background=\(try path("src_bg"))", "mask=\(try path("src_mask"))", "tensors=\(tensors)",
+                ]))
+        #expect(film.count == 8 && film.width == 48)
+    }
+}
