@@ -3,12 +3,15 @@
 #
 #     Tests/Benchmarks/engine.sh [section]    noop, peers, disk, decode, or a section of engine-benchmarks
 #
-# Snakemake and DVC are installed into a folder that is removed at the end. BENCHMARK_FOLDER chooses the disk.
+# Snakemake and DVC are installed into a folder that is removed at the end. BENCHMARK_FOLDER chooses the disk,
+# SKIP_BUILD=1 measures what is built.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 want=${1:-}
-swift build -c release --product understudy >&2
-swift build -c release --product engine-benchmarks >&2
+if [ -z "${SKIP_BUILD:-}" ]; then
+    swift build -c release --product understudy >&2
+    swift build -c release --product engine-benchmarks >&2
+fi
 folder=$(mktemp -d "${BENCHMARK_FOLDER:-${TMPDIR:-/tmp}}/engine-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 understudy=.build/release/understudy
