@@ -30,9 +30,9 @@ run() {
     local process=$! peak=0 now
     while kill -0 $process 2> /dev/null; do
         now=$(awk '/VmHWM/ { print $2 * 1024 }' /proc/$process/status 2> /dev/null || true)
-        [ "${now:-0}" -gt "$peak" ] && peak=$now
-        size=$(du -sb "$folder/$2" 2> /dev/null | cut -f1)
-        [ "${size:-0}" -gt "$most" ] && most=$size
+        if ((${now:-0} > peak)); then peak=$now; fi
+        size=$(du -sb "$folder/$2" 2> /dev/null | cut -f1 || true)
+        if ((${size:-0} > most)); then most=$size; fi
         sleep 0.2
     done
     wait $process

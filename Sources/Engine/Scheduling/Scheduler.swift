@@ -82,6 +82,8 @@ package struct Scheduler: Sendable {
     private(set) package var freeThreads: Int
     private(set) package var freeMemory: Int
     private(set) package var running = 0
+    /// Whether a task runs that wants more memory than there is.
+    private var isOneAlone = false
     /// Tasks that are neither done, failed nor skipped.
     private(set) package var open = 0
 
@@ -248,6 +250,7 @@ package struct Scheduler: Sendable {
             freeThreads -= grant.threads ?? 0
             freeMemory -= grant.memory
             running += 1
+            isOneAlone = request.memory > memory
             if let limit = request.limit { runningOfKind[limit.kind, default: 0] += 1 }
             pending.append(.start(task, threads: grant.threads ?? 1))
         }
@@ -275,6 +278,7 @@ package struct Scheduler: Sendable {
         guard freeThreads >= wanted.threads ?? 1, freeMemory >= wanted.memory else { return nil }
         // More than there is: alone.
         if request.memory > memory, running > 0 { return nil }
+        guard !isOneAlone else { return nil }
         return wanted
     }
 
@@ -300,6 +304,7 @@ package struct Scheduler: Sendable {
         freeThreads += entries[task].granted.threads ?? 0
         freeMemory += entries[task].granted.memory
         running -= 1
+        isOneAlone = false
         if let limit = entries[task].request.limit { runningOfKind[limit.kind, default: 1] -= 1 }
     }
 
