@@ -2,7 +2,7 @@
 """Kills the program at random instants and checks what is left: kill.py PROGRAM [COUNT] [SEED] [--quick]
 
 Rounds go on until COUNT commands were killed: half of the time between two of its changes of the file system, chosen at random, else at a
-random moment; with what it started, or leaving that behind. After that the next run must end with outputs byte for byte
+random moment; with what it started, or leaving that to end by itself. After that the next run must end with outputs byte for byte
 those of an undisturbed run, `cache verify` must find nothing, and no temporary file or stale sign of a run may be left.
 --quick leaves the networks out.
 """
@@ -131,11 +131,17 @@ class Torture:
         orphans = len(session(process.pid))
         if not leaves:
             end_session(process.pid)
+        for _ in range(600):   # left alone, they are to end by themselves
+            if not session(process.pid):
+                break
+            time.sleep(0.05)
+        else:
+            raise Finding("its programs outlived it")
         self.kills += wasKilled
         kind = kind.split()[0]
         self.tally[f"{kind}: killed" if wasKilled else f"{kind}: was over before"] += 1
         if wasKilled and orphans:
-            self.tally["left a program behind" if leaves else "killed with its programs"] += 1
+            self.tally["programs were left to end by themselves" if leaves else "programs were killed too"] += 1
         return place
 
     def settle(self, number):

@@ -9,11 +9,11 @@ kinds=("$@")
 [ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive)
 export UNDERSTUDY_FUZZ=1 ASAN_OPTIONS=detect_leaks=0   # what the Swift runtime keeps for good looks like leaks
 swift build -c release --product fuzz --scratch-path .build-fuzz \
-    -Xswiftc -enable-testing -Xswiftc -use-ld=lld -Xswiftc -sanitize=fuzzer -Xswiftc -sanitize=address
+    -Xswiftc -enable-testing -Xswiftc -use-ld=lld -Xswiftc -sanitize=fuzzer,address   # of two options only the last would count
 mkdir -p .build-fuzz/found
 for kind in "${kinds[@]}"; do
     mkdir -p ".build-fuzz/corpus/$kind"
     echo "== $kind"
-    .build-fuzz/release/fuzz "$kind" -max_total_time="$seconds" -timeout=1 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=65536 \
+    .build-fuzz/release/fuzz "$kind" -max_total_time="$seconds" -timeout=1 -rss_limit_mb=1024 -malloc_limit_mb=64 -max_len=65536 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix=".build-fuzz/found/$kind-" ".build-fuzz/corpus/$kind" "Tests/Fuzz/Corpus/$kind"
 done

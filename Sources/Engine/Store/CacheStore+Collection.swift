@@ -19,6 +19,10 @@ extension CacheStore {
     ///
     /// - Parameter maxBytes: How large the objects may be together.
     public func gc(maxBytes: Int64) throws -> CollectionReport {
+        // A store that is only asked may have no folder.
+        guard FileManager.default.fileExists(atPath: root) else {
+            return CollectionReport(removed: 0, freedBytes: 0, keptBytes: 0, protected: 0)
+        }
         // No run begins meanwhile, so that none relies on what is about to go.
         let gate = try beginningOfRuns(exclusive: true)
         defer { close(gate) }
