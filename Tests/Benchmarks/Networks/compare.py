@@ -196,6 +196,7 @@ def compare(options) -> None:
             if kind == "vae" and precision != "f32" or kind == "attention" and precision == "int8":
                 continue
             output = folder / f"ours-{precision}.safetensors"
+            output.unlink(missing_ok=True)
             more = ["--model", str(options.work / f"{kind}-model")] if kind in ("dit", "vae") else []
             mine = ours(
                 options, kind, "--precision", precision, "--inputs", str(folder / "inputs.safetensors"), "--output", str(output), *more)
