@@ -19,7 +19,12 @@ public struct ImageEncode: Node {
     public func run(in context: NodeContext) throws {
         let processor = try CLIPImageProcessor(folder: (processor ?? model).part("image_processor"))
         let path = try model.part("image_encoder")
-        let network = try CLIPVision(WeightStore(path: path))
+        let weights = try WeightStore(path: path)
+        let name = try weights.className()
+        guard ["CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel"].contains(name) else {
+            throw NodeError("'\(path)' is a \(name); image.encode knows CLIPVisionModel, CLIPVisionModelWithProjection and CLIPModel")
+        }
+        let network = try CLIPVision(weights)
         let c = network.configuration
         let tokens = try Parallel.$threads.withValue(context.threads) {
             let pixels = processor(image.pixels, width: image.width, height: image.height)

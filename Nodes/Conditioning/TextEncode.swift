@@ -22,7 +22,12 @@ public struct TextEncode: Node {
     public func run(in context: NodeContext) throws {
         let tokenizer = try Tokenizer(folder: (tokenizer ?? model).part("tokenizer"))
         let path = try model.part("text_encoder")
-        let encoder = try UMT5Encoder(WeightStore(path: path))
+        let weights = try WeightStore(path: path)
+        let name = try weights.className()
+        guard ["UMT5EncoderModel", "UMT5Model", "UMT5ForConditionalGeneration"].contains(name) else {
+            throw NodeError("'\(path)' is a \(name); text.encode knows UMT5EncoderModel, UMT5Model and UMT5ForConditionalGeneration")
+        }
+        let encoder = try UMT5Encoder(weights)
         let width = encoder.configuration.dim
         var prompts = [("prompt_embeds", prompt)]
         if let negative { prompts.append(("negative_prompt_embeds", negative)) }

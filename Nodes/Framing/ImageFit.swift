@@ -5,7 +5,7 @@ import NodeKit
 public struct ImageFit: Node {
     public static let type: NodeType = "image.fit"
     public static let version = 1
-    public static let summary = "Fits a picture inside a canvas (bilinear), centred on black."
+    public static let summary = "Fits a picture inside a canvas (Lanczos), centred on black."
 
     @Input("The picture.") var image: Image
     @Input("A clip whose size is taken.") var like: Video?

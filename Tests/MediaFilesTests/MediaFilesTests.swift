@@ -159,7 +159,7 @@ import Testing
         try PNGWriter.write(RasterImage(width: 4, height: 2, pixels: (0..<24).map { UInt8($0 * 10) }), to: path)
         let image: Image = try bench.run(ImageLoad.self, inputs: ["file": bench.file(path)])["image"]
         #expect(image.pixels == (0..<24).map { UInt8($0 * 10) } && image.width == 4)
-        #expect(throws: MediaError.self) {
+        #expect(throws: NodeError.self) {
             try bench.run(ImageLoad.self, inputs: ["file": bench.artifact(Audio(sampleRate: 8000, samples: [0]))])
         }
     }

@@ -2,7 +2,8 @@ public import Tensors
 
 /// How the published Wan-Animate pipeline brings pictures and clips to its canvas and its length.
 public enum WanFraming {
-    /// A picture fitted inside the canvas (bilinear) and centred on black, as the reference is.
+    /// A picture fitted inside the canvas (Lanczos) and centred on black, as the reference is. The published pipeline asks for a bilinear
+    /// filter, but its image processor falls back to Lanczos.
     ///
     /// - Parameter pixels: Interleaved RGB bytes, `[height, width, 3]`.
     /// - Returns: `[canvas.height, canvas.width, 3]`.
@@ -11,7 +12,7 @@ public enum WanFraming {
         let isWider = canvas.width * height < width * canvas.height
         let w = isWider ? canvas.width : max(1, width * canvas.height / height)
         let h = isWider ? max(1, height * canvas.width / width) : canvas.height
-        let inner = ByteResize.resized(pixels, width: width, height: height, to: (w, h), .bilinear)
+        let inner = ByteResize.resized(pixels, width: width, height: height, to: (w, h), .lanczos)
         if (w, h) == canvas { return inner }
         var result = [UInt8](repeating: 0, count: canvas.width * canvas.height * 3)
         let (left, top) = (canvas.width / 2 - w / 2, canvas.height / 2 - h / 2)

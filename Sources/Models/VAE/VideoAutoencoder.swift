@@ -5,21 +5,16 @@ public enum VideoAutoencoder: Sendable {
     case wan(AutoencoderKLWan)
     case block(BlockVAE)
 
-    private struct Name: Decodable {
-        var name: String
-        enum CodingKeys: String, CodingKey { case name = "_class_name" }
-    }
-
     /// Builds the network that a checkpoint names.
     ///
     /// - Throws: `WeightError` when the class is unknown, or configuration or tensors do not fit.
     public init(_ weights: WeightStore) throws {
-        switch try weights.configuration(Name.self).name {
+        switch try weights.className() {
         case "AutoencoderKLWan": self = .wan(try AutoencoderKLWan(weights))
         case "BlockVAE": self = .block(try BlockVAE(weights))
         case let other:
             throw WeightError(
-                path: weights.path, "config.json: _class_name is '\(other)'; 'AutoencoderKLWan' or 'BlockVAE' expected")
+                path: weights.path, "is a '\(other)'; the autoencoders AutoencoderKLWan and BlockVAE are known")
         }
     }
 
