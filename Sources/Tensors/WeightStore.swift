@@ -248,16 +248,22 @@ public final class WeightStore: Sendable {
         return wanted
     }
 
-    /// Bytes that the tensors under these prefixes take in single precision.
+    /// Bytes that a weight takes in memory: matrices are mostly those of large layers, which take the store's precision.
+    private func residentBytes(_ weight: StoredWeight) -> Int {
+        let width = weight.shape.count < 2 || precision == .f32 ? 4 : precision == .bf16 ? 2 : 1
+        return width * weight.count
+    }
+
+    /// Bytes that the tensors under these prefixes take in memory.
     func byteCount(under prefixes: [String]) -> Int {
-        weights.reduce(0) { sum, entry in prefixes.contains { entry.key.hasPrefix($0 + ".") } ? sum + 4 * entry.value.count : sum }
+        weights.reduce(0) { sum, entry in prefixes.contains { entry.key.hasPrefix($0 + ".") } ? sum + residentBytes(entry.value) : sum }
     }
 
     /// Ends a group of tensors that were read: those of a deep network's layers count by ``reserve(_:spare:)``, others in full.
     func count(readIsResident: Bool) {
         state.withLock { state in
             let new = state.used.subtracting(state.counted)
-            if readIsResident { state.residentBytes += new.reduce(0) { $0 + 4 * (weights[$1]?.count ?? 0) } }
+            if readIsResident { state.residentBytes += new.reduce(0) { $0 + (weights[$1].map(residentBytes) ?? 0) } }
             state.counted.formUnion(new)
         }
     }

@@ -33,8 +33,8 @@ def run(options, folder, threshold):
     if log.returncode:
         raise SystemExit(log.stderr or log.stdout)
     shown = json.loads(subprocess.run([options.understudy, "runs", "show", "--json", "--cache", cache], capture_output=True, text=True, check=True).stdout)
-    entries = shown.get("nodes") or shown.get("entries") or shown.get("executions") or []
-    seconds = sum(e.get("seconds") or 0 for e in entries if str(e.get("instance", e.get("node", ""))).startswith(options.node))
+    own = re.compile(rf'"{re.escape(options.node)}["\[]')
+    seconds = sum(entry.get("seconds") or 0 for entry in shown if own.search(json.dumps(entry["instance"])))
     reused = sum(int(n) for n in re.findall(r"(\d+) passes reused", log.stdout + log.stderr))
     return seconds, reused, next(out.rglob("*.mp4"))
 

@@ -106,7 +106,7 @@ private struct VAETiles: Sendable {
 
 /// Encodes and decodes chunks of frames as they come, in tiles: one tile is at work at a time, and each remembers the frames before.
 ///
-/// The same values as ``AutoencoderKLWan/encode(_:tiling:)`` and ``AutoencoderKLWan/decode(_:tiling:)`` give for the whole clip.
+/// The same values, but for rounding, as ``AutoencoderKLWan/encode(_:tiling:)`` and ``AutoencoderKLWan/decode(_:tiling:)`` give for the whole clip.
 struct TiledStream: Sendable {
     private let model: AutoencoderKLWan
     private let tiling: VAETiling
