@@ -120,6 +120,6 @@ private struct Model {
     var byteCount: Int { files.reduce(0) { $0 + $1.file.byteCount } }
 }
 
-extension PixelSize: @retroactive ExpressibleByArgument {
+extension PixelSize: ExpressibleByArgument {
     public init?(argument: String) { self.init(literal: .string(argument)) }
 }
