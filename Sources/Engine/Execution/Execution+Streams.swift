@@ -121,22 +121,21 @@ extension Execution {
         share.give()
         group.running.wait()
         let members = group.members.withLock { $0 }
-        var isBroken = false
-        if case .failure(let error) = result, error is BrokenStream { isBroken = true }
-        for member in members { if case .failure(let error) = member.result, error is BrokenStream { isBroken = true } }
-        if isBroken { streamsAreOff.withLock { $0 = true } }
-        // A taker whose stream broke saw what was never there.
-        let whole = members.filter { member in
-            if case .failure(let error) = member.result, error is BrokenStream { return false }
-            return !member.stream.failed && !cancellation.isCancelled
+        func isBroken(_ result: Result<some Any, any Error>) -> Bool {
+            if case .failure(let error) = result { error is BrokenStream } else { false }
         }
-        guard case .success = result else {
-            if isBroken { throw BrokenStream() }
-            return
+        if isBroken(result) || members.contains(where: { isBroken($0.result) || $0.stream.wasMisread }) {
+            streamsAreOff.withLock { $0 = true }
+            throw BrokenStream()
         }
+        guard case .success = result else { return }
+        // A taker whose maker failed saw what was never there.
+        let whole = members.filter { !$0.stream.failed && !cancellation.isCancelled }
         queue.sync {
             for member in whole { staged[member.instance] = member.result }
-            streamed.formUnion(group.streamed.withLock { $0 })
+            // Those whose result is dropped run again, and store it.
+            let dropped = Set(members.map(\.instance)).subtracting(whole.map(\.instance))
+            streamed.formUnion(group.streamed.withLock { $0.subtracting(dropped) })
         }
     }
 

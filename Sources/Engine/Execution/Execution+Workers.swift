@@ -283,7 +283,9 @@ extension Execution {
         if let item, item.fingerprint != nil {
             note(instance, item, isStopped ? .cancelled : .failed, error: Self.message(of: error))
         }
-        if isStopped { scheduler.stop() }
+        // The node has no part in it: the run ends with the store's own error.
+        if CacheStore.isDamage(error) { storeFailure = storeFailure ?? error }
+        if isStopped || storeFailure != nil { scheduler.stop() }
         scheduler.failed(task)
     }
 

@@ -75,7 +75,7 @@ final class Execution: @unchecked Sendable {
     var unwritten: [JournalEntry] = []
     /// Results on their way to the disk.
     var unsaved = 0
-    private var storeFailure: (any Error)?
+    var storeFailure: (any Error)?
     private var isFlushing = false
     private var isOver = false
     private let over = DispatchSemaphore(value: 0)

@@ -91,7 +91,8 @@ public final class CacheStore: Sendable {
         }
     }
 
-    private static func isDamage(_ error: any Error) -> Bool {
+    /// Whether an error says that the index is damaged.
+    static func isDamage(_ error: any Error) -> Bool {
         guard let error = error as? DatabaseError else { return error is RowDecodingError }
         // Of our own statements none is wrong: an error in one means that the tables are not what they were.
         return [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_ERROR].contains(error.resultCode)

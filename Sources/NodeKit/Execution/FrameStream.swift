@@ -43,6 +43,7 @@ public final class FrameStream: @unchecked Sendable {
     /// What each reader wants next; nil: it is done.
     private var positions: [Int?]
     private var isBroken = false
+    private var isMisread = false
     private var isComplete = false
 
     /// - Parameters:
@@ -59,6 +60,9 @@ public final class FrameStream: @unchecked Sendable {
 
     /// Whether it ended before its last frame, or otherwise than announced: what was made of it is worth nothing.
     public var failed: Bool { condition.withLock { isBroken } }
+
+    /// Whether a taker went backwards: it may have seen what was never there.
+    public var wasMisread: Bool { condition.withLock { isMisread } }
 
     /// A place for each node that takes the frames.
     public var readers: [Reader] { condition.withLock { positions.indices.map { Reader(stream: self, number: $0) } } }
@@ -82,7 +86,7 @@ public final class FrameStream: @unchecked Sendable {
         condition.lock()
         defer { condition.unlock() }
         let black = { [UInt8](repeating: 0, count: self.format.width * self.format.height * 3) }
-        if index < first || positions[reader] == nil { isBroken = true }
+        if index < first || positions[reader] == nil { (isBroken, isMisread) = (true, true) }
         // Earlier frames go when a later one is asked for: the same one may be read twice.
         positions[reader] = index
         dropTaken()
