@@ -46,6 +46,10 @@ public final class UnderstudyEngine: Sendable {
         _ graph: Graph, options: RunOptions = .init(), cancellation: Cancellation = .init(),
         events: @escaping @Sendable (RunEvent) -> Void = { _ in }
     ) throws -> RunSummary {
+        // Instances that are not there are told before anything runs, where the list of them is known already.
+        if (options.targets + options.from + options.force).contains(where: { $0.instances != .all }) {
+            _ = try plan(graph, options: options)
+        }
         let execution = try Execution(
             graph: graph, engine: self, options: options, cancellation: cancellation, events: events)
         return try execution.run()
@@ -58,10 +62,11 @@ public final class UnderstudyEngine: Sendable {
         of target: RunTarget, in graph: Graph, options: RunOptions = .init()
     ) throws -> [(instance: InstanceID, port: String, artifact: Artifact, isCurrent: Bool)] {
         var options = options
-        options.targets = [RunTarget(node: target.node)]
+        options.targets = [RunTarget(node: target.node, instances: target.instances)]
         let plan = try plan(graph, options: options)
-        var instances = plan.entries.filter { $0.instance.node == target.node }.map(\.instance)
-        if let index = target.index { instances = [InstanceID(node: target.node, index: index)] }
+        var instances = plan.entries.filter { $0.instance.node == target.node && $0.isTarget }.map(\.instance)
+        instances = Set(instances + plan.pins.map(\.instance).filter { $0.node == target.node }).sorted()
+        if case .indices(let range) = target.instances { instances = range.map { InstanceID(node: target.node, index: $0) } }
         if instances == [InstanceID(node: target.node)], graph.node(target.node)?.each != nil {
             instances = []
             while instances.count < 100_000,
@@ -69,6 +74,8 @@ public final class UnderstudyEngine: Sendable {
                 try !journal.lastOutputs(graph: graph.name, instance: next).isEmpty
             { instances.append(next) }
         }
+        let pins = Dictionary(
+            graph.pins.map { (InstanceID(node: $0.node, index: $0.index), [$0]) }, uniquingKeysWith: +)
         let ports = (graph.node(target.node)?.description.outputs ?? []).filter { target.port == nil || $0.name == target.port }
         var result: [(instance: InstanceID, port: String, artifact: Artifact, isCurrent: Bool)] = []
         for instance in instances {
@@ -77,7 +84,15 @@ public final class UnderstudyEngine: Sendable {
             let outputs = isCurrent
                 ? (entry?.outputs ?? [:]).mapValues(store.artifact)
                 : try journal.lastOutputs(graph: graph.name, instance: instance)
-            for (port, artifact) in ports.flatMap({ outputs.values(of: $0) }) { result.append((instance, port, artifact, isCurrent)) }
+            for port in ports {
+                if let pin = pins[instance]?.first(where: { $0.port == port.name }),
+                    let file = plan.pins.first(where: { $0.instance == instance && $0.port == port.name })?.file, let digest = file.digest
+                {
+                    result.append((instance, port.name, Artifact(type: pin.type, path: pin.path, digest: digest), true))
+                    continue
+                }
+                for (name, artifact) in outputs.values(of: port) { result.append((instance, name, artifact, isCurrent)) }
+            }
         }
         return result
     }

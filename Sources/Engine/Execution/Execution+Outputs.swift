@@ -13,11 +13,12 @@ extension Execution {
         var paths: [String: [String]] = [:]
         for output in graph.outputs {
             guard let node = graph.node(output.node) else { continue }
-            let instances = state.instances(of: node)
+            let count = node.each == nil ? nil : state.counts[node.id] ?? 0
+            let instances = count.map { (0..<$0).map { InstanceID(node: node.id, index: $0) } } ?? [InstanceID(node: node.id)]
             for instance in instances {
                 guard let port = node.description.output(output.port) else { continue }
                 let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
-                for (index, made) in (state.results[instance] ?? [:]).values(of: port).enumerated() {
+                for (index, made) in (state.values(of: instance, output.port) ?? []).enumerated() {
                     let place = port.type.element == nil ? "" : String(format: "-%03d", index)
                     let name = "\(folder)/\(output.name)\(number)\(place)"
                     let configuration = made.value.type == .model ? try made.value.open().metadata["config"] : nil

@@ -23,10 +23,12 @@ extension Execution {
         let name = target.map { "\($0.instance)" } ?? "cut-\(task)"
         let folder = "\(temporaryFolder)/\(name)"
         let files = state.inputStates
+        let own = Cancellation()
+        running[task] = (item.key, own)
         workers.async {
             let outcome: Outcome
             do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files)
+                outcome = try self.perform(item, target, folder: folder, threads: threads, inputStates: files, own)
             } catch {
                 outcome = .failed(error)
             }
@@ -36,6 +38,7 @@ extension Execution {
     }
 
     private func came(back task: Scheduler.Task, _ outcome: Outcome) {
+        running[task] = nil
         switch outcome {
         case .done(let record, let cached):
             complete(task, record, cached: cached)
@@ -61,12 +64,13 @@ extension Execution {
 
     private func perform(
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
-        inputStates: [String: [String: FileState]]
+        inputStates: [String: [String: FileState]], _ cancellation: Cancellation
     ) throws -> Outcome {
         guard let lock = try store.tryLock(item.key) else { return .elsewhere }
         defer { withExtendedLifetime(lock) {} }
-        // Another process may have made it between the look-up and the lock.
-        if !item.isForced, case .hit(let record) = try store.read({ try $0.lookup(item.key) }) {
+        // Another process may have made it between the look-up and the lock. That the same bytes came back by another action
+        // of this run does not count, or timing would decide whether it runs.
+        if !item.isForced, case .hit(let record) = try store.read({ try $0.lookup(item.key) }), record != item.gone {
             return .done(record, cached: true)
         }
         try? FileManager.default.removeItem(atPath: folder)
@@ -90,7 +94,6 @@ extension Execution {
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
         let emitter = emitter
-        let cancellation = cancellation
         let context = NodeContext(
             threads: threads, scratch: "\(folder)/scratch", checkpoints: checkpoints,
             progress: { emitter.progress(instance, $0) },
@@ -143,7 +146,11 @@ extension Execution {
                     throw NodeError("'\(path)' changed while it was read; run again when it is complete")
                 }
             case .list(let wires): try wires.forEach(check)
-            default: break
+            case .port(let source, let port, _):
+                for (path, state) in states["\(source).\(port)"] ?? [:] where FileState(path: path) != state {
+                    throw NodeError("'\(path)' changed while it was read; run again when it is complete")
+                }
+            case .eachItem: break
             }
         }
         try node.wires.values.forEach(check)
@@ -162,7 +169,9 @@ extension Execution {
         case .slice(let slice, _):
             state.slices[slice] = record.outputs["value"].map(store.artifact)
             state.absent.remove(.slice(slice))
-        case .segment(let instance): state.items[instance] = record.outputs["value"].map(store.artifact)
+        case .segment(let instance):
+            state.items[instance] = record.outputs["value"].map(store.artifact)
+            state.absent.remove(.item(instance))
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))

@@ -44,6 +44,12 @@ final class Execution: @unchecked Sendable {
     private var total = 0
     /// Started or resolving work of a task, once its key is known.
     var work: [Scheduler.Task: Work] = [:]
+    /// What runs now: its key, and what stops it alone.
+    var running: [Scheduler.Task: (key: Digest, cancellation: Cancellation)] = [:]
+    /// What has to run, until nothing is left to look up.
+    var ready: [Ready] = []
+    /// The tasks that make what a key stands for.
+    var makers: [Digest: Scheduler.Task] = [:]
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
 
@@ -98,12 +104,14 @@ final class Execution: @unchecked Sendable {
         guard !isOver else { return }
         wasCancelled = true
         scheduler.stop()
+        for (key, cancellation) in running.values where self.cancellation.stops(key) { cancellation.cancel() }
         drain()
     }
 
     private func conclude() throws -> RunSummary {
         let status: RunStatus = wasCancelled ? .cancelled : failures.isEmpty && storeFailure == nil ? .done : .failed
         concludeAbsent()
+        notePins()
         try engine.journal.write(unwritten, run: runID, end: status)
         if let storeFailure { throw storeFailure }
         let outputs = status == .done ? try export() : [:]
@@ -119,7 +127,7 @@ final class Execution: @unchecked Sendable {
         guard !isOver else { return }
         do {
             try store.read { [self] reader in
-                while case let actions = scheduler.nextActions(), !actions.isEmpty {
+                while case let actions = scheduler.nextActions(), !actions.isEmpty || admit() {
                     for action in actions {
                         switch action {
                         case .resolve(let task): resolve(task, reader)
@@ -248,9 +256,6 @@ final class Execution: @unchecked Sendable {
         guard try state.expand(node), let join = nodeTasks[node.id] else {
             throw NodeError("the list that '\(node.id)' repeats over was not made")
         }
-        if let only = state.onlyIndices[node.id]?.max(), let count = state.counts[node.id], only >= count {
-            throw NodeError("there is no \(node.id)[\(only)]: the node has \(count) instances")
-        }
         let instances = state.instances(of: node)
         total += instances.count
         emitter.send(.total(instances: total))
@@ -264,32 +269,33 @@ final class Execution: @unchecked Sendable {
             throw NodeError("an input of '\(instance)' was not made")
         }
         let print = state.fingerprint(of: node, feeds)
-        let isForced = state.forced.contains(node.id)
-        var reasons: [RunReason] = [.forced]
-        if !isForced {
+        let isForced = state.isForced(instance)
+        var item = Work(key: key, fingerprint: print)
+        item.isForced = isForced
+        if isForced {
+            item.reasons = [.forced]
+        } else {
             let found = try reader.lookup(key)
             if case .hit(let record) = found {
                 if record.isOutdated(by: print.source) {
                     emitter.send(.warning(
                         "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
                 }
-                work[task] = Work(key: key, fingerprint: print)
+                work[task] = item
                 complete(task, record, cached: true)
                 scheduler.resolved(task)
                 return
             }
-            if case .gone(let record, _) = found, !isNeeded(instance) {
-                settle(instance, Work(key: key, fingerprint: print), record)
-                return scheduler.resolved(task)
+            if case .gone(let record, _) = found {
+                guard isNeeded(instance) else {
+                    settle(instance, item, record)
+                    return scheduler.resolved(task)
+                }
+                item.gone = record
             }
             let last = try Journal.last(graph: graph.name, instance: instance, reader.db)
-            reasons = RunReason.all(found, key: key, now: print, last: last)
+            item.reasons = RunReason.all(found, key: key, now: print, last: last)
         }
-        let needed = demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance)
-        guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
-        var item = Work(key: key, fingerprint: print)
-        item.reasons = reasons
-        item.isForced = isForced
         item.inputs = Dictionary(uniqueKeysWithValues: feeds.map { ($0.port, $0.feeds.compactMap(\.artifact)) })
         item.feeds = feeds
         item.definition = definition
@@ -298,14 +304,14 @@ final class Execution: @unchecked Sendable {
             emitter.send(.warning(
                 "\(instance) wants \(cost.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
         }
-        work[task] = item
-        scheduler.enqueue(task, .init(threads: cost.threads == .all ? nil : 1, memory: cost.memory))
+        let request = Scheduler.Request(threads: cost.threads == .all ? nil : 1, memory: cost.memory)
+        ready.append(Ready(task: task, instance: instance, work: item, request: request))
     }
 
     private func resolve(
         _ slice: GraphState.Slice, _ instance: InstanceID, _ task: Scheduler.Task, _ reader: StoreReader
     ) throws {
-        guard let source = state.results[InstanceID(node: slice.node)]?[slice.port] else {
+        guard let source = state.values(of: InstanceID(node: slice.node), slice.port)?.first?.value else {
             throw NodeError("'\(slice.node).\(slice.port)' was not made")
         }
         let key = ActionKey(sliceOf: source, frames: slice.frames).digest
@@ -332,7 +338,13 @@ final class Execution: @unchecked Sendable {
         guard let (frames, valid) = state.segment(of: instance) else {
             throw NodeError("'\(instance)' has no segment")
         }
-        try resolveCut(task, key: ActionKey(segment: frames, validFrames: valid).digest, memory: 0, reader) { path in
+        let key = ActionKey(segment: frames, validFrames: valid).digest
+        if demands[.item(instance)] == nil, case .gone(let record, _) = try reader.lookup(key) {
+            state.items[instance] = record.outputs["value"].map(store.artifact)
+            state.absent.insert(.item(instance))
+            return scheduler.resolved(task)
+        }
+        try resolveCut(task, key: key, memory: 0, reader) { path in
             let writer = try ArtifactWriter(path: path, type: .segments)
             try Segments(ranges: [frames], frameCount: valid).write(to: writer)
             return (.segments, try writer.finish())

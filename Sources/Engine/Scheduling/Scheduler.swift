@@ -85,6 +85,9 @@ package struct Scheduler: Sendable {
 
     package func state(_ task: Task) -> State { entries[task].state }
 
+    /// Whether a task is done, failed or skipped.
+    package func isEnded(_ task: Task) -> Bool { [.done, .failed, .skipped].contains(entries[task].state) }
+
     // MARK: - Events
 
     /// Adds a task.

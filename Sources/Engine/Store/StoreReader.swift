@@ -94,6 +94,21 @@ final class StoreReader {
         return digest
     }
 
+    /// The content digest of an artifact outside the store, from its state if that is known.
+    ///
+    /// - Throws: When it is no safetensors file.
+    func digest(ofArtifact path: String) throws -> Digest {
+        let name = "artifact:\(path)"
+        guard let state = FileState(path: path) else {
+            throw NodeError("cannot read '\(path)'; check that it exists and may be read")
+        }
+        if let row = try source(name), row.state == state { return row.digest }
+        let digest = try Artifact.digest(ofFile: path, isTensorFile: true)
+        let age = Int64(Date().timeIntervalSince1970 * 1e9) - state.modified
+        if age > 50_000_000, FileState(path: path) == state { notes.sources.append((name, state, digest)) }
+        return digest
+    }
+
     /// What is remembered of a file outside the store.
     func source(_ path: String) throws -> (state: FileState, digest: Digest)? {
         let row = try Row.fetchOne(
