@@ -44,7 +44,11 @@ final class WatchLoop {
         self.command = command
         watcher = try FileWatcher()
         var ends: [Int32] = [0, 0]
-        guard pipe2(&ends, O_CLOEXEC | O_NONBLOCK) == 0 else { throw Failure(status: 1, message: "error: cannot make a pipe") }
+        guard pipe(&ends) == 0 else { throw Failure(status: 1, message: "error: cannot make a pipe") }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
         wakes = (ends[0], ends[1])
     }
 

@@ -122,13 +122,20 @@ private enum Edit: CaseIterable {
 
     /// Does to some of the store's objects what `gc`, a careless hand or a bad disk does.
     func apply(to store: CacheStore, using random: inout SplitMix64) throws {
-        for object in try store.list().sorted(by: { $0.digest < $1.digest }) where Int.random(in: 0..<3, using: &random) == 0 {
+        let objects = try store.list().sorted { $0.digest < $1.digest }
+        let victims = objects.filter { _ in Int.random(in: 0..<3, using: &random) == 0 }
+        if case .evict = self {
+            let kept = Set(objects.map(\.digest)).subtracting(victims.map(\.digest))
+            for digest in kept { try store.setPinned(true, digest: digest) }
+            _ = try store.gc(maxBytes: 0)
+            for digest in kept { try store.setPinned(false, digest: digest) }
+            return
+        }
+        for object in victims {
             let path = store.path(of: object.digest, suffix: object.suffix)
-            switch self {
-            case .evict:
-                try store.database.write { try store.remove(digest: object.digest.hex, suffix: object.suffix, $0) }
-            case .delete: unlink(path)
-            default:
+            if case .delete = self {
+                unlink(path)
+            } else {
                 chmod(path, 0o644)
                 try Data("no tensors".utf8).write(to: URL(filePath: path))
             }
