@@ -71,6 +71,7 @@ extension Execution {
             makers[item.work.key] = item.task
             let needed = demand(item.work.feeds.flatMap { $0.feeds.map(\.source) }, for: item.instance)
             guard needed.isEmpty else {
+                claimed[item.task] = item.work.gone
                 scheduler.postponed(item.task, until: needed)
                 continue
             }

@@ -50,6 +50,8 @@ final class Execution: @unchecked Sendable {
     var ready: [Ready] = []
     /// The tasks that make what a key stands for.
     var makers: [Digest: Scheduler.Task] = [:]
+    /// What the keys of tasks that wait for their inputs' bytes stood for.
+    var claimed: [Scheduler.Task: ActionRecord] = [:]
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
 
@@ -276,7 +278,8 @@ final class Execution: @unchecked Sendable {
             item.reasons = [.forced]
         } else {
             let found = try reader.lookup(key)
-            if case .hit(let record) = found {
+            // What was to be made again is, though another action gave the same bytes back meanwhile.
+            if case .hit(let record) = found, record != claimed[task] {
                 if record.isOutdated(by: print.source) {
                     emitter.send(.warning(
                         "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
@@ -286,6 +289,7 @@ final class Execution: @unchecked Sendable {
                 scheduler.resolved(task)
                 return
             }
+            item.gone = claimed[task]
             if case .gone(let record, _) = found {
                 guard isNeeded(instance) else {
                     settle(instance, item, record)

@@ -29,7 +29,8 @@ struct Explainer {
         var status: Plan.Status?
         /// Reasons that do not come from comparing: forced, evicted, ….
         var reasons: [RunReason] = []
-        let fingerprint: Fingerprint
+        /// Nil for a node whose instances are not known yet.
+        let fingerprint: Fingerprint?
     }
 
     let old: [InstanceID: Fingerprint]
@@ -45,10 +46,11 @@ struct Explainer {
     mutating func explain(_ instance: InstanceID) -> Explanation? {
         guard let state = new[instance] else { return nil }
         let before = old[instance]
-        var reasons = before.map { state.fingerprint.changes(since: $0) } ?? []
+        var reasons = before.flatMap { state.fingerprint?.changes(since: $0) } ?? []
         reasons += state.reasons.filter { !reasons.contains($0) }
         guard seen.insert(instance).inserted else { return nil }
-        let makers = state.fingerprint.changedMakers(since: before)
+        var makers = state.fingerprint?.changedMakers(since: before) ?? []
+        if state.fingerprint == nil, case .dependsOn(let names)? = state.reasons.last { makers = names.map { InstanceID(node: $0) } }
         return Explanation(instance: instance, status: state.status, reasons: reasons, because: makers.compactMap { explain($0) })
     }
 }
@@ -64,8 +66,8 @@ extension UnderstudyEngine {
             let plan = try planner.plan()
             var new: [InstanceID: Explainer.State] = [:]
             for entry in plan.entries {
-                guard let print = planner.fingerprints[entry.instance] else { continue }
-                new[entry.instance] = Explainer.State(status: entry.status, reasons: entry.reasons, fingerprint: print)
+                new[entry.instance] = Explainer.State(
+                    status: entry.status, reasons: entry.reasons, fingerprint: planner.fingerprints[entry.instance])
             }
             return try plan.entries.filter { $0.instance.node == target.node && target.covers($0.instance, state) }.compactMap { entry in
                 // Compared with the last run that had the instance: its inputs were made in that run too.
