@@ -9,6 +9,8 @@ import Synchronization
 final class WatchLoop {
     private let command: Run
     private let watcher: FileWatcher
+    /// One for all runs, so that what one has just made is there for the next.
+    private let store: CacheStore
     /// What a run's end and Ctrl-C write to, so that the loop wakes up.
     private let wakes: (read: Int32, write: Int32)
     private var known: Set<String> = []
@@ -42,6 +44,7 @@ final class WatchLoop {
 
     init(_ command: Run) throws {
         self.command = command
+        store = try command.store.make()
         watcher = try FileWatcher()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw Failure(status: 1, message: "error: cannot make a pipe") }
@@ -163,7 +166,7 @@ final class WatchLoop {
             let external = try command.nodes.externalNodes(command.store)
             let catalogue = try command.nodes.catalogue(command.store)
             let graph = try command.graph.load(catalogue: catalogue)
-            let engine = UnderstudyEngine(store: try command.store.make(), catalogue: catalogue)
+            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
             let options = try command.options(for: graph, catalogue)
             prepared = Prepared(engine: engine, graph: graph, options: options)
             let types = Set(graph.nodes.map(\.type))
