@@ -7,7 +7,10 @@ struct PlanPrinter {
         var table = TextTable()
         let expected = Dictionary(
             (plan.forecast?.entries ?? []).compactMap { entry in entry.seconds.map { (entry.instance, $0 * Double(entry.count)) } }) { $1 }
-        for pin in plan.pins { table.add("\(pin.instance).\(pin.port)", text("pinned", terminal.dim), "", "to \(pin.file)") }
+        for pin in plan.pins {
+            let note = pin.isThere ? "" : "; warning: the node has fewer instances"
+            table.add("\(pin.instance).\(pin.port)", text("pinned", terminal.dim), "", "to \(pin.file)\(note)")
+        }
         for entry in plan.entries {
             let status = text(entry.status)
             var reason = entry.reasons.map(\.description).joined(separator: "; ")

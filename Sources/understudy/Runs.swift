@@ -89,8 +89,8 @@ struct Runs: ParsableCommand {
             for item in items {
                 let difference = item.difference
                 table.add(difference.instance.description, difference.kind.rawValue, difference.reasons.map(\.description).joined(separator: "; "))
-                for origin in difference.origins where !origin.reasons.isEmpty {
-                    table.add("", "  from \(origin.instance)", origin.reasons.map(\.description).joined(separator: "; "))
+                if !difference.origins.isEmpty {
+                    table.add("", "  began at", difference.origins.map(\.instance.description).joined(separator: ", "))
                 }
                 guard difference.kind == .changed else { continue }
                 if difference.outputs.isEmpty { table.add("", "  outputs", "identical") }

@@ -127,6 +127,10 @@ extension Execution {
     func notePins() {
         for (instance, pins) in Dictionary(grouping: state.pinnedValues, by: \.instance).sorted(by: { $0.key < $1.key }) {
             guard let node = graph.node(instance.node), state.results[instance] == nil else { continue }
+            for pin in pins where !pin.isThere {
+                emitter.send(.warning("\(pin.file.path) is pinned to \(instance).\(pin.port), and the node has fewer instances"))
+            }
+            guard pins.contains(where: \.isThere) else { continue }
             let inputs = pins.map { pin in
                 (pin.port, [Fingerprint.Input(from: "\(instance).\(pin.port)", digest: pin.file.digest, path: pin.file.path, bytes: pin.file.bytes)])
             }

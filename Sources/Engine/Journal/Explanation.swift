@@ -8,17 +8,14 @@ public struct Explanation: Sendable, Hashable, Codable {
     public let status: Plan.Status?
     /// What changed of the instance itself; empty: nothing.
     public let reasons: [RunReason]
-    /// The same of what makes the inputs that changed or may change.
+    /// Whether the change began here.
+    public let isOrigin: Bool
+    /// The same of what makes the inputs that changed or may change; each instance is followed once.
     public let because: [Explanation]
 
-    /// Where the change began, each place once.
+    /// Where the change began.
     public var origins: [Explanation] {
-        var seen: Set<InstanceID> = []
-        func leaves(_ explanation: Explanation) -> [Explanation] {
-            let below = explanation.because.flatMap(leaves)
-            return below.isEmpty && seen.insert(explanation.instance).inserted ? [explanation] : below
-        }
-        return leaves(self)
+        (isOrigin ? [self] : []) + because.flatMap(\.origins)
     }
 }
 
@@ -51,7 +48,9 @@ struct Explainer {
         guard seen.insert(instance).inserted else { return nil }
         var makers = state.fingerprint?.changedMakers(since: before) ?? []
         if state.fingerprint == nil, case .dependsOn(let names)? = state.reasons.last { makers = names.map { InstanceID(node: $0) } }
-        return Explanation(instance: instance, status: state.status, reasons: reasons, because: makers.compactMap { explain($0) })
+        makers.removeAll { new[$0] == nil }
+        return Explanation(
+            instance: instance, status: state.status, reasons: reasons, isOrigin: makers.isEmpty, because: makers.compactMap { explain($0) })
     }
 }
 
@@ -74,7 +73,7 @@ extension UnderstudyEngine {
                 let run = try Journal.lastRun(graph: graph.name, instance: entry.instance, db)
                 var explainer = Explainer(old: try run.map { try Journal.fingerprints(of: $0, db) } ?? [:], new: new)
                 return explainer.explain(entry.instance)
-                    ?? Explanation(instance: entry.instance, status: entry.status, reasons: entry.reasons, because: [])
+                    ?? Explanation(instance: entry.instance, status: entry.status, reasons: entry.reasons, isOrigin: true, because: [])
             }
         }
     }

@@ -122,8 +122,11 @@ public struct Journal: Sendable {
 
     /// What differs between two runs: why, and which outputs.
     public func difference(from old: Int64, to new: Int64) throws -> [RunDifference] {
-        let before = Dictionary(uniqueKeysWithValues: try entries(of: old).map { ($0.instance, $0) })
-        let after = Dictionary(uniqueKeysWithValues: try entries(of: new).map { ($0.instance, $0) })
+        // What files stood in for had no part in a run.
+        func instances(of run: Int64) throws -> [InstanceID: JournalEntry] {
+            Dictionary(uniqueKeysWithValues: try entries(of: run).filter { $0.status != .pinned }.map { ($0.instance, $0) })
+        }
+        let (before, after) = (try instances(of: old), try instances(of: new))
         return Set(before.keys).union(after.keys).sorted().compactMap { instance in
             guard let a = before[instance] else {
                 return RunDifference(instance: instance, kind: .added, reasons: [], origins: [], outputs: [])
@@ -186,7 +189,7 @@ public struct Journal: Sendable {
 
     /// What all instances of a run depended on; inside a transaction.
     static func fingerprints(of run: Int64, _ db: Database) throws -> [InstanceID: Fingerprint] {
-        let entries = try Row.fetchAll(db, sql: "SELECT * FROM instances WHERE run = ?", arguments: [run]).compactMap(entry)
+        let entries = try Row.fetchAll(db, sql: "SELECT * FROM instances WHERE run = ? AND key IS NOT NULL", arguments: [run]).compactMap(entry)
         return Dictionary(uniqueKeysWithValues: entries.map { ($0.instance, $0.fingerprint) })
     }
 

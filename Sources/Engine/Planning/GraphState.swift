@@ -129,7 +129,8 @@ final class GraphState {
     var pinnedValues: [Plan.Pin] {
         pins.map { place, artifact in
             let file = FileVersion(path: artifact.path, digest: artifact.digest, bytes: sizes[artifact.path])
-            return Plan.Pin(instance: InstanceID(node: place.node, index: place.index), port: place.port, file: file)
+            let isThere = place.index.map { $0 < counts[place.node] ?? .max } ?? true
+            return Plan.Pin(instance: InstanceID(node: place.node, index: place.index), port: place.port, file: file, isThere: isThere)
         }.sorted { ($0.instance, $0.port) < ($1.instance, $1.port) }
     }
 

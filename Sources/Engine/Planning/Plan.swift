@@ -45,6 +45,8 @@ public struct Plan: Sendable, Codable {
         public let instance: InstanceID
         public let port: String
         public let file: FileVersion
+        /// False when the node has fewer instances.
+        public let isThere: Bool
     }
 
     public let graph: String
