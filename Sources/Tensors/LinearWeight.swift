@@ -38,10 +38,7 @@ public struct LinearWeight: Sendable {
             scales = nil
             sums = nil
         case .bf16:
-            let packed = TensorStorage(uninitialized: (rows * width + 1) / 2)
-            let target = Shared(UnsafeMutableRawPointer(packed.base).assumingMemoryBound(to: UInt16.self))
-            Parallel.forEach(count: rows) { us_f32_to_bf16(target.pointer + $0 * width, source.pointer + $0 * width, width) }
-            storage = packed
+            storage = Self.rounded(tensor)
             scales = nil
             sums = nil
         case .int8:
@@ -62,6 +59,18 @@ public struct LinearWeight: Sendable {
             self.sums = sums
         }
         withExtendedLifetime(tensor) {}
+    }
+
+    /// The numbers of a tensor as bf16.
+    static func rounded(_ tensor: Tensor) -> TensorStorage {
+        let rounded = TensorStorage(uninitialized: (tensor.count + 1) / 2)
+        let target = Shared(UnsafeMutableRawPointer(rounded.base).assumingMemoryBound(to: UInt16.self)), source = Shared(tensor.pointer)
+        withExtendedLifetime(tensor) {
+            Parallel.forEachRange(count: tensor.count, length: 1 << 15) {
+                us_f32_to_bf16(target.pointer + $0.lowerBound, source.pointer + $0.lowerBound, $0.count)
+            }
+        }
+        return rounded
     }
 
     /// The numbers in single precision.
