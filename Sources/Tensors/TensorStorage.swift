@@ -15,13 +15,32 @@ final class TensorStorage: @unchecked Sendable {
     /// Forms of the same numbers that are dear to make, for instance weights packed for a convolution.
     let derived = Mutex<[any DerivedForm]>([])
 
+    /// Who owns the memory, if not this object; it is told when the memory is not needed any more.
+    private let lender: (any StorageLender)?
+
     init(uninitialized count: Int) {
         self.count = count
+        lender = nil
         base = StoragePool.shared.take(byteCount: count * MemoryLayout<Float>.stride)
             .bindMemory(to: Float.self, capacity: count)
     }
 
-    deinit { StoragePool.shared.give(base, byteCount: count * MemoryLayout<Float>.stride) }
+    /// Memory that another object owns, such as a part of a mapped file; nobody may write to it, and it need not be aligned.
+    init(borrowing base: UnsafeRawPointer, byteCount: Int, from lender: any StorageLender) {
+        count = (byteCount + 3) / 4
+        self.lender = lender
+        self.base = UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: Float.self)
+    }
+
+    deinit {
+        if let lender { lender.release() } else { StoragePool.shared.give(base, byteCount: count * MemoryLayout<Float>.stride) }
+    }
+}
+
+/// The owner of memory that a ``TensorStorage`` borrows.
+protocol StorageLender: Sendable {
+    /// The memory is not needed at present.
+    func release()
 }
 
 /// Something computed from a tensor's numbers and kept with them.
@@ -34,7 +53,7 @@ protocol DerivedForm: AnyObject, Sendable {}
 private final class StoragePool: @unchecked Sendable {
     static let shared = StoragePool()
     /// Blocks outside the first two bounds are left to the allocator; the pool keeps at most the third, in bytes.
-    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 27
+    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 26
 
     private struct State: @unchecked Sendable {
         var blocks: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
