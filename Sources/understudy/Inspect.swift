@@ -24,13 +24,10 @@ struct Inspect: ParsableCommand {
         check.checksFiles = false
         let graph = try self.graph.load(catalogue: catalogue, options: check)
         let engine = UnderstudyEngine(store: store, catalogue: catalogue)
-        let targets: [RunTarget]
-        do {
-            targets = try target.map { [try RunTarget($0, in: graph)] } ?? graph.nodes.map { RunTarget(node: $0.id) }
-        } catch let error as UsageError {
-            throw Failure.usage("error: \(error)")
+        let found = try usable {
+            let targets = try target.map { [try RunTarget($0, in: graph)] } ?? graph.nodes.map { RunTarget(node: $0.id) }
+            return try targets.flatMap { try engine.artifacts(of: $0, in: graph) }
         }
-        let found = try targets.flatMap { try engine.artifacts(of: $0, in: graph) }
         guard !found.isEmpty else {
             throw Failure.node("error: nothing of '\(target ?? graph.name)' is cached; run the graph first")
         }

@@ -2,21 +2,14 @@ import Engine
 
 /// Prints a plan for people.
 struct PlanPrinter {
-    var only: String?
-
     func print(_ plan: Engine.Plan) {
         let terminal = Terminal.output
         var table = TextTable()
         let expected = Dictionary(
             (plan.forecast?.entries ?? []).compactMap { entry in entry.seconds.map { (entry.instance, $0 * Double(entry.count)) } }) { $1 }
-        for entry in plan.entries where only == nil || entry.instance.node == only {
-            let status =
-                switch entry.status {
-                case .cached: terminal.dim("cached ")
-                case .willRun: terminal.bold("run    ")
-                case .depends: terminal.yellow("depends")
-                case .unneeded: terminal.dim("gone   ")
-                }
+        for pin in plan.pins { table.add("\(pin.instance).\(pin.port)", text("pinned", terminal.dim), "", "to \(pin.file)") }
+        for entry in plan.entries {
+            let status = text(entry.status)
             var reason = entry.reasons.map(\.description).joined(separator: "; ")
             if entry.status == .unneeded { reason += "; nothing that runs needs it" }
             if entry.sourceChanged {
@@ -25,9 +18,9 @@ struct PlanPrinter {
             table.add(entry.instance.description, status, time(entry, expected[entry.instance]), reason)
         }
         Swift.print(table.text)
-        guard only == nil else { return }
         var line = "\(plan.count(.cached)) cached, \(plan.count(.willRun)) will run, \(plan.count(.depends)) depend on what others make"
         if plan.count(.unneeded) > 0 { line += ", \(plan.count(.unneeded)) no longer cached and not needed" }
+        if plan.count(.shared) > 0 { line += ", \(plan.count(.shared)) the same as another" }
         if let forecast = plan.forecast, forecast.seconds > 0 {
             line += "; about \(durationText(forecast.seconds)) by past timings"
             if forecast.unknown > 0 { line += ", and what \(forecast.unknown) take that never ran" }
@@ -44,5 +37,35 @@ struct PlanPrinter {
         case (nil, let expected?): "about \(durationText(expected))"
         case (nil, nil): ""
         }
+    }
+
+    /// A tree: each instance with what changed, below it what made its changed inputs.
+    func print(_ explanations: [Explanation], of target: String) {
+        var table = TextTable()
+        func add(_ explanation: Explanation, depth: Int) {
+            let reasons = explanation.reasons.map(\.description).joined(separator: "; ")
+            table.add(
+                String(repeating: "  ", count: depth) + "\(explanation.instance)", explanation.status.map(text) ?? "",
+                reasons.isEmpty ? "nothing changed since its last run" : reasons)
+            for cause in explanation.because { add(cause, depth: depth + 1) }
+        }
+        for explanation in explanations { add(explanation, depth: 0) }
+        Swift.print(explanations.isEmpty ? "\(target): nothing of it is wanted, or a file is pinned in its place" : table.text)
+    }
+
+    private func text(_ status: Engine.Plan.Status) -> String {
+        let terminal = Terminal.output
+        return switch status {
+        case .cached: text("cached", terminal.dim)
+        case .willRun: text("run", terminal.bold)
+        case .depends: text("depends", terminal.yellow)
+        case .unneeded: text("gone", terminal.dim)
+        case .shared: text("shared", terminal.dim)
+        }
+    }
+
+    /// As wide as the widest, before colours make it longer.
+    private func text(_ word: String, _ style: (String) -> String) -> String {
+        style(word + String(repeating: " ", count: max(7 - word.count, 0)))
     }
 }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Engine
 import Foundation
+import Inspection
+import NodeKit
 
 struct Runs: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -42,29 +44,61 @@ struct Runs: ParsableCommand {
                 let outputs = entry.outputs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.digest.short) \(byteText(Int($0.value.bytes)))" }
                 table.add(
                     entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", memoryText(entry.memory),
-                    entry.error ?? outputs.joined(separator: ", "))
+                    entry.error ?? (entry.status == .pinned ? pins(of: entry) : outputs.joined(separator: ", ")))
             }
             print(table.text)
+        }
+
+        private func pins(of entry: JournalEntry) -> String {
+            entry.fingerprint.inputs.sorted { $0.key < $1.key }.flatMap { port, values in values.map { "\(port) from \($0.path ?? "")" } }
+                .joined(separator: ", ")
         }
     }
 
     struct Diff: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Says what differs between two runs, and why.")
+        static let configuration = CommandConfiguration(
+            abstract: "Says what differs between two runs: why, where the change began, and by how much the outputs differ.")
         @Argument(help: "The earlier run's number.") var old: Int64
         @Argument(help: "The later run's number.") var new: Int64
+        @Flag(help: "Prints the differences as JSON.") var json = false
         @OptionGroup var store: StoreOptions
 
+        private struct Item: Encodable {
+            let difference: RunDifference
+            /// By output.
+            let outputs: [String: ValueComparison]
+        }
+
         func run() throws {
-            let journal = Journal(store: try store.open())
+            let store = try store.open()
+            let journal = Journal(store: store)
             for id in [old, new] where try journal.run(id) == nil {
                 throw Failure.usage("error: there is no run \(id); 'understudy runs' lists them")
             }
-            let differences = try journal.difference(from: old, to: new)
-            guard !differences.isEmpty else { return print("runs \(old) and \(new) have the same results") }
+            let items = try journal.difference(from: old, to: new).map { difference in
+                var outputs: [String: ValueComparison] = [:]
+                for output in difference.outputs {
+                    guard let old = output.old, let new = output.new else { continue }
+                    outputs[output.port] = try? ValueComparison(store.contents(of: old), store.contents(of: new))
+                }
+                return Item(difference: difference, outputs: outputs)
+            }
+            if json { return print(try jsonText(items)) }
+            guard !items.isEmpty else { return print("runs \(old) and \(new) have the same results") }
             var table = TextTable()
-            for difference in differences {
-                let outputs = difference.outputs.isEmpty ? "outputs identical" : "outputs differ: \(difference.outputs.joined(separator: ", "))"
-                table.add(difference.instance.description, difference.kind.rawValue, outputs, difference.reasons.map(\.description).joined(separator: "; "))
+            for item in items {
+                let difference = item.difference
+                table.add(difference.instance.description, difference.kind.rawValue, difference.reasons.map(\.description).joined(separator: "; "))
+                for origin in difference.origins where !origin.reasons.isEmpty {
+                    table.add("", "  from \(origin.instance)", origin.reasons.map(\.description).joined(separator: "; "))
+                }
+                guard difference.kind == .changed else { continue }
+                if difference.outputs.isEmpty { table.add("", "  outputs", "identical") }
+                for output in difference.outputs {
+                    let text = item.outputs[output.port]?.description
+                        ?? (output.old == nil ? "only in run \(new)" : output.new == nil ? "only in run \(old)" : "cannot be compared")
+                    table.add("", "  \(output.port)", text)
+                }
             }
             print(table.text)
         }

@@ -28,13 +28,13 @@ struct StoreOptions: ParsableArguments {
 
 /// What all commands that run or plan a graph share.
 struct ExecutionOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Makes only this: a node, a port or an instance ('film', 'skeleton.pose', 'animate[3]'); may be repeated.", valueName: "node"))
+    @Option(help: ArgumentHelp("Makes only this: a node, a port, instances ('film', 'skeleton.pose', 'animate[3]', 'animate[1...3]'), or those that touch frames ('animate[@24..<48]'); may be repeated.", valueName: "node"))
     var to: [String] = []
 
-    @Option(help: ArgumentHelp("Runs a node and everything that depends on it again.", valueName: "node"))
+    @Option(help: ArgumentHelp("Runs a node, a port's node or instances again, and everything that depends on them.", valueName: "node"))
     var from: [String] = []
 
-    @Option(help: ArgumentHelp("Runs a node again.", valueName: "node"))
+    @Option(help: ArgumentHelp("Runs a node or instances again; what follows only if they make something else.", valueName: "node"))
     var force: [String] = []
 
     @Option(help: "Threads that all nodes may use together; as many as there are processors if missing.")

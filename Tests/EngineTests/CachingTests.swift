@@ -215,22 +215,6 @@ import Testing
         #expect(ran.first == "long")
     }
 
-    @Test func partialRuns() throws {
-        let shop = try Workshop()
-        try shop.write("clip.txt", (1...13).map { "\($0)" }.joined(separator: "\n"))
-        var options = RunOptions(threads: 2)
-        options.targets = [RunTarget(node: "step", index: 1)]
-        #expect(try shop.run(chain, options: options).ran == ["read", "split", "step[0]", "step[1]"])
-        options.targets = []
-        options.force = ["split"]
-        #expect(try shop.run(chain, options: options).ran == ["split", "step[2]", "total"])
-        options.force = []
-        options.from = ["step"]
-        #expect(try shop.run(chain, options: options).ran == ["step[0]", "step[1]", "step[2]", "total"])
-        options.from = ["nothing"]
-        #expect(throws: UsageError.self) { try shop.run(chain, options: options) }
-    }
-
     @Test func oneAndFourThreadsGiveTheSameBytes() throws {
         var digests: Set<String> = []
         for threads in [1, 4] {

@@ -190,7 +190,7 @@ private struct Mean: Node {
         let shop = try workshop()
         _ = try shop.run(text, options: options(streams: true))
         var again = options(streams: true)
-        again.force = ["film"]
+        again.force = [RunTarget(node: "film")]
         let ran = try shop.run(text, options: again)
         #expect(ran.summary.status == .done && ran.ran.contains("film"))
         #expect(ran.cached.isSuperset(of: ["mean", "other", "more"]))

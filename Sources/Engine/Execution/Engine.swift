@@ -54,6 +54,10 @@ public final class UnderstudyEngine: Sendable {
         events: @escaping @Sendable (RunEvent) -> Void = { _ in }
     ) throws -> RunSummary {
         try store.minding {
+            // Instances that are not there are told before anything runs, where the list of them is known already.
+            if (options.targets + options.from + options.force).contains(where: { $0.instances != .all }) {
+                _ = try makePlan(graph, options)
+            }
             let execution = try Execution(
                 graph: graph, engine: self, options: options, cancellation: cancellation, events: events)
             return try execution.run()
@@ -67,10 +71,11 @@ public final class UnderstudyEngine: Sendable {
         of target: RunTarget, in graph: Graph, options: RunOptions = .init()
     ) throws -> [(instance: InstanceID, port: String, artifact: Artifact, isCurrent: Bool)] {
         var options = options
-        options.targets = [RunTarget(node: target.node)]
+        options.targets = [RunTarget(node: target.node, instances: target.instances)]
         let plan = try plan(graph, options: options)
-        var instances = plan.entries.filter { $0.instance.node == target.node }.map(\.instance)
-        if let index = target.index { instances = [InstanceID(node: target.node, index: index)] }
+        var instances = plan.entries.filter { $0.instance.node == target.node && $0.isTarget }.map(\.instance)
+        instances = Set(instances + plan.pins.map(\.instance).filter { $0.node == target.node }).sorted()
+        if case .indices(let range) = target.instances { instances = range.map { InstanceID(node: target.node, index: $0) } }
         if instances == [InstanceID(node: target.node)], graph.node(target.node)?.each != nil {
             instances = []
             while instances.count < 100_000,
@@ -86,7 +91,13 @@ public final class UnderstudyEngine: Sendable {
             let outputs = isCurrent
                 ? try (entry?.outputs ?? [:]).mapValues(store.value)
                 : try journal.lastOutputs(graph: graph.name, instance: instance)
-            for (port, artifact) in ports.flatMap({ outputs.values(of: $0) }) { result.append((instance, port, artifact, isCurrent)) }
+            for port in ports {
+                if let pin = plan.pins.first(where: { $0.instance == instance && $0.port == port.name }), let digest = pin.file.digest {
+                    result.append((instance, port.name, Artifact(type: port.type, path: pin.file.path, digest: digest), true))
+                    continue
+                }
+                for (name, artifact) in outputs.values(of: port) { result.append((instance, name, artifact, isCurrent)) }
+            }
         }
         return result
     }

@@ -12,7 +12,7 @@ extension Execution {
 
     /// Whether an instance's outputs must be in the store when it is done.
     func isNeeded(_ instance: InstanceID) -> Bool {
-        state.targets.contains(instance.node) || demands[.instance(instance)] != nil
+        state.isTarget(instance) || demands[.instance(instance)] != nil
     }
 
     /// Takes over what an instance made once.
@@ -33,6 +33,7 @@ extension Execution {
             let job: Job
             switch source {
             case .slice(let slice): job = .slice(slice, for: instance)
+            case .item(let owner): job = .segment(owner)
             case .instance(let missing):
                 guard let node = graph.node(missing.node) else { continue }
                 job = .instance(node, missing)
@@ -44,10 +45,97 @@ extension Execution {
         return tasks
     }
 
+    /// An instance that has to run and whose inputs are known.
+    struct Ready {
+        let task: Scheduler.Task
+        let node: GraphNode
+        let instance: InstanceID
+        let work: Work
+    }
+
+    /// Queues what is ready: of those with the same key, the first in the graph's order makes what the others take over.
+    ///
+    /// Called when nothing is left to look up, so that neither timing nor the number of threads decides which one it is.
+    /// `Planner.settle` foretells it.
+    func admit() throws {
+        if forecaster == nil { try store.read(estimate) }
+        func place(_ item: Ready) -> (Int, Int) { (graph.index(of: item.node.id) ?? 0, item.instance.index ?? -1) }
+        let batch = ready.count == 1 ? ready : ready.sorted { place($0) < place($1) }
+        ready = []
+        for item in batch {
+            let (task, key) = (item.task, item.work.key)
+            let earlier = earlier(item)
+            guard earlier.isEmpty else {
+                claimed[task] = item.work.gone
+                scheduler.postponed(task, following: earlier)
+                continue
+            }
+            if let maker = makers[key], maker != task, !scheduler.isEnded(maker) {
+                guard waits.reaches(task, from: maker) else {
+                    sharing.insert(task)
+                    postpone(task, until: [maker])
+                    continue
+                }
+                // It takes over, since the other one needs what it makes.
+                claimed[maker] = nil
+            }
+            makers[key] = task
+            let needed = item.work.staged == nil ? demand(item.work.feeds.flatMap { $0.feeds.map(\.source) }, for: item.instance) : []
+            guard needed.isEmpty else {
+                claimed[task] = item.work.gone
+                postpone(task, until: needed)
+                continue
+            }
+            enqueue(item)
+        }
+    }
+
+    /// What is made before a node hands on its frames, as far as it is not over.
+    private func earlier(_ item: Ready) -> [Scheduler.Task] {
+        guard item.work.staged == nil, item.task == nodeTasks[item.node.id] else { return [] }
+        return (streamEdges.follows[item.node.id] ?? []).compactMap { nodeTasks[$0] }.filter { !scheduler.isEnded($0) }
+    }
+
+    /// Lets a task wait for others.
+    func postpone(_ task: Scheduler.Task, until others: [Scheduler.Task]) {
+        waits.set(others, of: task)
+        scheduler.postponed(task, until: others)
+    }
+
+    private func enqueue(_ item: Ready) {
+        work[item.task] = item.work
+        let priority = priority(of: item.instance)
+        // It is made already.
+        if item.work.staged != nil { return scheduler.enqueue(item.task, .init(), priority: priority) }
+        let memory = item.node.description.cost.memory
+        if memory > options.memory {
+            emitter.send(.warning(
+                "\(item.instance) wants \(memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
+        }
+        let isProgram = item.work.definition?.codeDigest != nil
+        scheduler.enqueue(item.task, request(for: item.instance, item.node, isProgram: isProgram), priority: priority)
+    }
+
     /// Counts what nobody needed as cached.
     func concludeAbsent() {
         for (instance, item) in absent.sorted(by: { $0.key < $1.key }) where demands[.instance(instance)] == nil {
             noteFinished(instance, item.work, item.record, cached: true)
+        }
+    }
+
+    /// Writes down which files stood in for what nodes make.
+    func notePins() {
+        for (instance, pins) in Dictionary(grouping: state.pinnedValues, by: \.instance).sorted(by: { $0.key < $1.key }) {
+            guard let node = graph.node(instance.node), state.results[instance] == nil else { continue }
+            let inputs = pins.map { pin in
+                (pin.port, [Fingerprint.Input(from: "\(instance).\(pin.port)", digest: pin.file.digest, path: pin.file.path, bytes: pin.file.bytes)])
+            }
+            let print = Fingerprint(
+                type: node.type.name, version: node.version, code: nil, parameters: [:], policy: options.numericPolicy, source: nil,
+                inputs: Dictionary(inputs) { first, _ in first })
+            unwritten.append(
+                JournalEntry(
+                    instance: instance, status: .pinned, key: nil, fingerprint: print, outputs: [:], seconds: nil, memory: nil, error: nil))
         }
     }
 }

@@ -10,10 +10,9 @@ extension Execution {
     /// A graph of more nodes is not estimated again while it runs.
     private static let largest = 2000
 
-    /// Remaining seconds from a node's start to the end of what follows it; learnt when the first instance has to run.
-    func priority(of instance: InstanceID, _ reader: StoreReader) -> Double {
-        if forecaster == nil { estimate(reader) }
-        return (ranks[instance.node] ?? 0) - Double(instance.index ?? 0) * 1e-6
+    /// Remaining seconds from a node's start to the end of what follows it; estimated when the first instance has to run.
+    func priority(of instance: InstanceID) -> Double {
+        (ranks[instance.node] ?? 0) - Double(instance.index ?? 0) * 1e-6
     }
 
     /// What an instance draws from the budget. A program's memory is its own, so that what it took before counts.
@@ -40,7 +39,7 @@ extension Execution {
         emitter.send(.timeLeft(seconds: forecast.seconds, unknown: forecast.unknown))
     }
 
-    private func estimate(_ reader: StoreReader) {
+    func estimate(_ reader: StoreReader) {
         if models == nil {
             let types = Dictionary(state.wanted.map { ($0.type, $0.description) }) { first, _ in first }
             // A history that cannot be read is no reason not to run.

@@ -4,33 +4,20 @@ import NodeKit
 
 /// What a node may rely on while it runs, and must leave as it was.
 extension Execution {
-    /// The files of the graph inputs, as they were when they were digested.
-    struct Sources: Sendable {
-        /// By input and path.
-        let states: [String: [String: FileState]]
-        let artifacts: [String: Artifact]
-    }
-
-    /// A file that changed while it was read must not be cached under the old digest.
-    func checkUnchanged(_ sources: Sources, of node: GraphNode) throws {
-        func check(_ wire: Wire) throws {
-            switch wire {
-            case .input(let name):
-                for (path, state) in sources.states[name] ?? [:] {
-                    var isSame = FileState(source: path) == state
-                    // Written to so shortly before that another write may have left no trace.
-                    if isSame, let age = FileState.age(ofSource: path), age < Date().timeIntervalSince(start) + FileState.tick,
-                        let artifact = sources.artifacts[name]
-                    {
-                        isSame = try store.read { try $0.digest(ofInput: artifact.path, type: artifact.type) } == artifact.digest
-                    }
-                    guard isSame else { throw NodeError("'\(path)' changed while it was read; run again when it is complete") }
+    /// A file of the user that changed while it was read must not be cached under the old digest.
+    ///
+    /// - Parameter files: By the wire that they are at, as ``GraphState/files``.
+    func checkUnchanged(_ files: [String: [UserFile]], of node: GraphNode) throws {
+        for file in node.userWires.flatMap({ files[$0] ?? [] }) {
+            for (path, state) in file.states {
+                var isSame = FileState(source: path) == state
+                // Written to so shortly before that another write may have left no trace.
+                if isSame, let age = FileState.age(ofSource: path), age < Date().timeIntervalSince(start) + FileState.tick {
+                    isSame = try store.read { try $0.digest(of: file) } == file.artifact.digest
                 }
-            case .list(let wires): try wires.forEach(check)
-            case .port, .eachItem: break
+                guard isSame else { throw NodeError("'\(path)' changed while it was read; run again when it is complete") }
             }
         }
-        try node.wires.values.forEach(check)
     }
 
     /// The states of the files that an instance takes from the store.
@@ -60,5 +47,20 @@ extension Execution {
                         + "The artifact is dropped; the next run makes it again")
             }
         }
+    }
+}
+
+extension GraphNode {
+    /// The wires at which a file of the user may be what the node takes: graph inputs, and ports that may be pinned.
+    fileprivate var userWires: [String] {
+        func names(_ wire: Wire) -> [String] {
+            switch wire {
+            case .input(let name): ["inputs.\(name)"]
+            case .port(let node, let port, _): ["\(node).\(port)"]
+            case .list(let wires): wires.flatMap(names)
+            case .eachItem: each.map { ["\($0.node).\($0.port)"] } ?? []
+            }
+        }
+        return wires.values.flatMap(names) + carry.map { "\(id).\($0.output)" }
     }
 }

@@ -13,11 +13,12 @@ extension Execution {
         var paths: [String: [String]] = [:]
         for output in graph.outputs {
             guard let node = graph.node(output.node) else { continue }
-            let instances = state.instances(of: node)
+            let count = node.each == nil ? nil : state.counts[node.id] ?? 0
+            let instances = count.map { (0..<$0).map { InstanceID(node: node.id, index: $0) } } ?? [InstanceID(node: node.id)]
             for instance in instances {
                 guard let port = node.description.output(output.port) else { continue }
                 let number = instance.index.map { String(format: "-%03d", $0) } ?? ""
-                let results = try (state.results[instance] ?? [:]).values(of: port).map { ($0.name, value: try store.filed($0.value)) }
+                let results = try (state.values(of: instance, output.port) ?? []).map { ($0.name, value: try store.filed($0.value)) }
                 for (index, made) in results.enumerated() {
                     let place = port.type.element == nil ? "" : String(format: "-%03d", index)
                     let name = "\(folder)/\(output.name)\(number)\(place)"

@@ -22,13 +22,16 @@ extension Execution {
         }
 
         let task: Scheduler.Task
+        /// Stops all of them.
+        let cancellation: Cancellation
         let turns: WorkTurns
         let running = DispatchGroup()
         let members = Locked<[Member]>([])
         let streamed = Locked<Set<InstanceID>>([])
 
-        init(task: Scheduler.Task, threads: Int) {
+        init(task: Scheduler.Task, threads: Int, cancellation: Cancellation) {
             self.task = task
+            self.cancellation = cancellation
             turns = WorkTurns(threads)
         }
     }
@@ -87,7 +90,7 @@ extension Execution {
             emitter.send(
                 .started(instance, type: taker.node.type.name, threads: share.count, reasons: [.dependsOn([taker.source])]))
             let log = NodeLog(path: logPath(instance))
-            let (emitter, cancellation) = (emitter, cancellation)
+            let (emitter, cancellation) = (emitter, group.cancellation)
             let context = NodeContext(
                 threads: share.count, scratch: "\(folder)/scratch",
                 progress: { emitter.progress(instance, $0) },
@@ -130,7 +133,7 @@ extension Execution {
         }
         guard case .success = result else { return }
         // A taker whose maker failed saw what was never there.
-        let whole = members.filter { !$0.stream.failed && !cancellation.isCancelled }
+        let whole = members.filter { !$0.stream.failed && !group.cancellation.isCancelled }
         queue.sync {
             for member in whole { staged[member.instance] = member.result }
             // Those whose result is dropped run again, and store it.
@@ -149,6 +152,8 @@ extension Execution {
             guard let task = demands[.instance(instance)] ?? nodeTasks[edge.consumer.id] else { return [] }
             switch scheduler.state(task) {
             case .done, .failed, .skipped: continue
+            // It takes over what another one makes.
+            case .blocked where sharing.contains(task): continue
             case .blocked: break
             default: return []
             }
@@ -168,6 +173,8 @@ extension Execution {
         let memory = result.reduce(0) { $0 + $1.definition.description.cost.memory }
         guard !result.isEmpty, let more = scheduler.widen(group.task, threads: result.count, memory: memory) else { return [] }
         group.turns.add(more)
+        // Its frames will not be there afterwards: nobody has a use for it if the takers are stopped.
+        running[group.task]?.key = nil
         return result
     }
 }

@@ -25,13 +25,15 @@ extension Execution {
         let name = target.map { "\($0.instance)" } ?? "cut-\(task)"
         // A folder for each attempt: what an earlier one made may still be in use.
         let folder = "\(temporaryFolder)/\(task)-\(name)"
-        let sources = Sources(states: state.inputStates, artifacts: state.inputs)
+        let files = state.files
         if let target { started[target.instance] = Date() }
-        let group = StreamGroup(task: task, threads: threads)
+        let own = Cancellation()
+        running[task] = (item.key, own)
+        let group = StreamGroup(task: task, threads: threads, cancellation: own)
         workers.async {
             let outcome: Outcome
             do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, sources: sources, group)
+                outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
             } catch {
                 outcome = .failed(error)
                 try? FileManager.default.removeItem(atPath: folder)
@@ -41,6 +43,7 @@ extension Execution {
     }
 
     private func came(back task: Scheduler.Task, _ outcome: Outcome) {
+        running[task] = nil
         switch outcome {
         case .done(let commit):
             complete(task, commit.record, commit)
@@ -69,21 +72,22 @@ extension Execution {
 
     private func perform(
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
-        sources: Sources, _ group: StreamGroup
+        files: [String: [UserFile]], _ group: StreamGroup
     ) throws -> Outcome {
         guard try store.locks.tryLock(item.key) else { return .elsewhere }
         // From here on the key is ours until what it stands for is on disk.
         var isMade = false
         defer { if !isMade { store.locks.unlock([item.key]) } }
-        // Another process may have made it between the look-up and the lock.
+        // Another process may have made it between the look-up and the lock. That the same bytes came back by another action
+        // of this run does not count, or timing would decide whether it runs.
         let (found, inputs) = try store.read { reader -> (ActionRecord?, [String: [Artifact]]) in
-            if !item.isForced, case .hit(let record) = try reader.lookup(item.key) { return (record, [:]) }
+            if !item.isForced, case .hit(let record) = try reader.lookup(item.key), record != item.gone { return (record, [:]) }
             return (nil, try item.inputs.mapValues { list in try list.map(reader.opened) })
         }
         if let found { return .cached(found) }
         if let staged = item.staged, let target {
             let made = try staged.get()
-            try checkUnchanged(sources, of: target.node)
+            try checkUnchanged(files, of: target.node)
             let commit = try commit(item, target.node, made)
             isMade = true
             return .done(commit)
@@ -112,7 +116,7 @@ extension Execution {
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
         let emitter = emitter
-        let cancellation = cancellation
+        let cancellation = group.cancellation
         let context = NodeContext(
             threads: threads, scratch: "\(folder)/scratch", checkpoints: checkpoints,
             progress: { emitter.progress(instance, $0) },
@@ -152,7 +156,7 @@ extension Execution {
         try checkUntouched(states, values)
         try result.get()
         try checkOutputs(sink.results, of: definition.description)
-        try checkUnchanged(sources, of: target.node)
+        try checkUnchanged(files, of: target.node)
         let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
         checkpoints.remove()
         // Outputs stay until the run is over, under this name too.
@@ -195,10 +199,13 @@ extension Execution {
         case .slice(let slice, _):
             state.slices[slice] = record.outputs["value"].map(store.artifact)
             state.absent.remove(.slice(slice))
-        case .segment(let instance): state.items[instance] = record.outputs["value"].map(store.artifact)
+        case .segment(let instance):
+            state.items[instance] = record.outputs["value"].map(store.artifact)
+            state.absent.remove(.item(instance))
         case .instance(_, let instance):
             state.results[instance] = record.outputs.mapValues(store.artifact)
             state.absent.remove(.instance(instance))
+            absent[instance] = nil
             item.isStreamed = streamed.remove(instance) != nil && commit != nil
             if item.isStreamed {
                 // Known, but not there: whoever else needs the frames has them made again.

@@ -50,9 +50,21 @@ final class Execution: @unchecked Sendable {
     var started: [InstanceID: Date] = [:]
     /// What instances took, by node type.
     var samples: [String: [CostSample]] = [:]
-    private var total = 0
+    var total = 0
     /// Started or resolving work of a task, once its key is known.
     var work: [Scheduler.Task: Work] = [:]
+    /// What runs now: what stops it alone, and its key unless nobody could use its result later.
+    var running: [Scheduler.Task: (key: Digest?, cancellation: Cancellation)] = [:]
+    /// What has to run, until nothing is left to look up.
+    var ready: [Ready] = []
+    /// The tasks that make what a key stands for.
+    var makers: [Digest: Scheduler.Task] = [:]
+    /// Tasks that wait for the maker of their key.
+    var sharing: Set<Scheduler.Task> = []
+    /// What waits for others' bytes or results.
+    var waits = WaitGraph<Scheduler.Task>()
+    /// What the keys of tasks that wait for their inputs' bytes stood for.
+    var claimed: [Scheduler.Task: ActionRecord] = [:]
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
 
@@ -136,12 +148,14 @@ final class Execution: @unchecked Sendable {
         guard !isOver else { return }
         wasCancelled = true
         scheduler.stop()
+        for (key, cancellation) in running.values where self.cancellation.stops(key) { cancellation.cancel() }
         drain()
     }
 
     private func conclude() throws -> RunSummary {
         let status: RunStatus = wasCancelled ? .cancelled : failures.isEmpty && storeFailure == nil ? .done : .failed
         concludeAbsent()
+        notePins()
         // Without it the next forecast is worse, and nothing else.
         try? CostHistory(store: store).add(samples.flatMap { type, samples in samples.map { (type, $0) } })
         try engine.journal.write(unwritten, run: runID, end: status)
@@ -157,8 +171,8 @@ final class Execution: @unchecked Sendable {
     func drain() {
         guard !isOver else { return }
         do {
-            while case let actions = scheduler.nextActions(), !actions.isEmpty {
-                try carryOut(actions)
+            while case let actions = scheduler.nextActions(), !actions.isEmpty || !ready.isEmpty {
+                if actions.isEmpty { try admit() } else { try carryOut(actions) }
             }
             if isForecastDue { try store.read(updateForecast) }
             if unwritten.count >= 512 {
@@ -167,7 +181,7 @@ final class Execution: @unchecked Sendable {
             }
         } catch {
             storeFailure = storeFailure ?? error
-            scheduler.stop()
+            scheduler.giveUp()
             for case .skip(let task, let cause) in scheduler.nextActions() { noteSkip(task, cause) }
         }
         guard scheduler.isFinished else { return }
@@ -197,9 +211,9 @@ final class Execution: @unchecked Sendable {
     // MARK: - Tasks
 
     private func addTasks() {
-        for node in streamEdges.ordered(state.wanted) {
+        for node in state.wanted {
             if let each = node.each {
-                let source = each.over == .segments ? nodeTasks[each.node] : gateTasks[each.node] ?? nodeTasks[each.node]
+                let source = each.over == .segments ? maker(each.node, each.port) : gateTasks[each.node] ?? maker(each.node, each.port)
                 let gate = add(.gate(node), after: [source].compactMap { $0 })
                 gateTasks[node.id] = gate
                 nodeTasks[node.id] = add(.join(node), after: [gate])
@@ -211,21 +225,19 @@ final class Execution: @unchecked Sendable {
         emitter.send(.total(instances: total))
     }
 
-    func add(
-        _ job: Job, after dependencies: [Scheduler.Task], following others: [Scheduler.Task] = [], priority: Double = 1e6
-    ) -> Scheduler.Task {
-        let task = scheduler.add(after: dependencies, following: others, priority: priority)
+    func add(_ job: Job, after dependencies: [Scheduler.Task], priority: Double = 1e6) -> Scheduler.Task {
+        let task = scheduler.add(after: dependencies, priority: priority)
         jobs[task] = job
         return task
     }
 
-    private func addInstance(_ node: GraphNode, _ instance: InstanceID) -> Scheduler.Task {
+    func addInstance(_ node: GraphNode, _ instance: InstanceID) -> Scheduler.Task {
         var dependencies: [Scheduler.Task] = []
         func depend(_ wire: Wire) {
             switch wire {
             case .input: break
             case .list(let wires): wires.forEach(depend)
-            case .port(let source, _, false): dependencies += [nodeTasks[source]].compactMap { $0 }
+            case .port(let source, let port, false): dependencies += [maker(source, port)].compactMap { $0 }
             case .port(let source, let port, true):
                 guard let frames = state.frames(of: instance) else { return }
                 dependencies.append(sliceTask(.init(node: source, port: port, frames: frames), for: instance))
@@ -239,20 +251,24 @@ final class Execution: @unchecked Sendable {
             }
         }
         node.wires.values.forEach(depend)
-        if !node.carry.isEmpty, let index = instance.index, index > 0,
-            let before = instanceTasks[InstanceID(node: node.id, index: index - 1)]
+        if let index = instance.index, index > 0, case let before = InstanceID(node: node.id, index: index - 1),
+            node.carry.contains(where: { !state.demand.isPinned(before, $0.output) }), let task = instanceTasks[before]
         {
-            dependencies.append(before)
+            dependencies.append(task)
         }
-        let before = (streamEdges.follows[node.id] ?? []).compactMap { nodeTasks[$0] }
-        let task = add(.instance(node, instance), after: dependencies, following: before)
+        let task = add(.instance(node, instance), after: dependencies)
         instanceTasks[instance] = task
         return task
     }
 
+    /// The task after which a port's value is there; nil when a file of the user is.
+    private func maker(_ node: String, _ port: String) -> Scheduler.Task? {
+        state.demand.isPinned(InstanceID(node: node), port) ? nil : nodeTasks[node]
+    }
+
     private func sliceTask(_ slice: GraphState.Slice, for instance: InstanceID) -> Scheduler.Task {
         if let task = sliceTasks[slice] { return task }
-        let task = add(.slice(slice, for: instance), after: [nodeTasks[slice.node]].compactMap { $0 })
+        let task = add(.slice(slice, for: instance), after: [maker(slice.node, slice.port)].compactMap { $0 })
         sliceTasks[slice] = task
         return task
     }
@@ -263,148 +279,4 @@ final class Execution: @unchecked Sendable {
         segmentTasks[instance] = task
         return task
     }
-
-    // MARK: - Resolving
-
-    private func resolve(_ task: Scheduler.Task, _ reader: StoreReader) {
-        guard let job = jobs[task] else { return scheduler.resolved(task) }
-        do {
-            switch job {
-            case .join: scheduler.resolved(task)
-            case .gate(let node): try open(node, task, reader)
-            case .instance(let node, let instance): try resolve(node, instance, task, reader)
-            case .slice(let slice, let instance): try resolve(slice, instance, task, reader)
-            case .segment(let instance): try resolve(segmentOf: instance, task, reader)
-            }
-        } catch {
-            fail(task, with: error)
-        }
-    }
-
-    /// The list of `each` is there: its instances become tasks.
-    private func open(_ node: GraphNode, _ task: Scheduler.Task, _ reader: StoreReader) throws {
-        if let each = node.each, each.over == .segments {
-            let needed = demand([.instance(InstanceID(node: each.node))], for: InstanceID(node: node.id))
-            guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
-        }
-        guard try state.expand(node, reader), let join = nodeTasks[node.id] else {
-            throw NodeError("the list that '\(node.id)' repeats over was not made")
-        }
-        if let only = state.onlyIndices[node.id]?.max(), let count = state.counts[node.id], only >= count {
-            throw NodeError("there is no \(node.id)[\(only)]: the node has \(count) instances")
-        }
-        let instances = state.instances(of: node)
-        total += instances.count
-        emitter.send(.total(instances: total))
-        scheduler.add(dependencies: instances.map { addInstance(node, $0) }, to: join)
-        scheduler.resolved(task)
-    }
-
-    private func resolve(_ node: GraphNode, _ instance: InstanceID, _ task: Scheduler.Task, _ reader: StoreReader) throws {
-        let feeds = state.feeds(of: node, instance)
-        guard let key = state.key(of: node, feeds), let definition = engine.catalogue[node.type] else {
-            throw NodeError("an input of '\(instance)' was not made")
-        }
-        let print = state.fingerprint(of: node, feeds)
-        let isForced = state.forced.contains(node.id)
-        var reasons: [RunReason] = [.forced]
-        if !isForced {
-            let found = try reader.lookup(key)
-            if case .hit(let record) = found {
-                if record.isOutdated(by: print.source) {
-                    emitter.send(.warning(
-                        "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
-                }
-                work[task] = Work(key: key, fingerprint: print)
-                complete(task, record)
-                scheduler.resolved(task)
-                return
-            }
-            if case .gone(let record, _) = found, !isNeeded(instance) {
-                settle(instance, Work(key: key, fingerprint: print), record)
-                return scheduler.resolved(task)
-            }
-            let last = try Journal.last(graph: graph.name, instance: instance, reader.db)
-            reasons = RunReason.all(found, key: key, now: print, last: last)
-        }
-        let made = staged.removeValue(forKey: instance)
-        let needed = made == nil ? demand(feeds.flatMap { $0.feeds.map(\.source) }, for: instance) : []
-        guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
-        var item = Work(key: key, fingerprint: print)
-        item.staged = made
-        item.reasons = reasons
-        item.isForced = isForced
-        item.inputs = Dictionary(uniqueKeysWithValues: feeds.map { ($0.port, $0.feeds.compactMap(\.artifact)) })
-        item.feeds = feeds
-        item.definition = definition
-        let cost = node.description.cost
-        if made == nil, cost.memory > options.memory {
-            emitter.send(.warning(
-                "\(instance) wants \(cost.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
-        }
-        work[task] = item
-        let priority = priority(of: instance, reader)
-        if made != nil { return scheduler.enqueue(task, .init(), priority: priority) }
-        scheduler.enqueue(task, request(for: instance, node, isProgram: definition.codeDigest != nil), priority: priority)
-    }
-
-    private func resolve(
-        _ slice: GraphState.Slice, _ instance: InstanceID, _ task: Scheduler.Task, _ reader: StoreReader
-    ) throws {
-        guard let source = state.results[InstanceID(node: slice.node)]?[slice.port] else {
-            throw NodeError("'\(slice.node).\(slice.port)' was not made")
-        }
-        let key = ActionKey(sliceOf: source, frames: slice.frames).digest
-        switch try reader.lookup(key) {
-        case .hit: break
-        case .gone(let record, _) where demands[.slice(slice)] == nil:
-            state.slices[slice] = record.outputs["value"].map(store.artifact)
-            state.absent.insert(.slice(slice))
-            return scheduler.resolved(task)
-        case .gone, .miss:
-            let needed = demand([.instance(InstanceID(node: slice.node))], for: instance)
-            guard needed.isEmpty else { return scheduler.postponed(task, until: needed) }
-        }
-        try resolveCut(task, key: key, memory: cutMemory(source), ["source": [source]], reader) { sink, inputs in
-            do {
-                guard let source = inputs["source"]?.first else { return }
-                let writer = try sink.makeWriter("value", type: source.type, headerCapacity: 16_384)
-                try ValueCatalog.slice(source, frames: slice.frames, to: writer)
-                try sink.finish("value", writer)
-            } catch {
-                throw NodeError("cutting \(slice.text) for '\(instance)': \(error)")
-            }
-        }
-    }
-
-    private func resolve(segmentOf instance: InstanceID, _ task: Scheduler.Task, _ reader: StoreReader) throws {
-        guard let (frames, valid) = state.segment(of: instance) else {
-            throw NodeError("'\(instance)' has no segment")
-        }
-        try resolveCut(task, key: ActionKey(segment: frames, validFrames: valid).digest, memory: 0, [:], reader) { sink, _ in
-            let writer = try sink.makeWriter("value", type: .segments)
-            try Segments(ranges: [frames], frameCount: valid).write(to: writer)
-            try sink.finish("value", writer)
-        }
-    }
-
-    private func resolveCut(
-        _ task: Scheduler.Task, key: Digest, memory: Int, _ inputs: [String: [Artifact]], _ reader: StoreReader,
-        make: @escaping @Sendable (OutputSink, [String: [Artifact]]) throws -> Void
-    ) throws {
-        var item = Work(key: key, fingerprint: nil)
-        if case .hit(let record) = try reader.lookup(key) {
-            work[task] = item
-            complete(task, record)
-            scheduler.resolved(task)
-            return
-        }
-        item.cut = make
-        item.inputs = inputs
-        work[task] = item
-        scheduler.enqueue(task, .init(threads: 1, memory: memory))
-    }
-
-    /// A cut holds its stretch, and what was mapped of the source, for a moment.
-    private func cutMemory(_ source: Artifact) -> Int { min(Int(FileState(path: source.path)?.size ?? 0), 256 << 20) }
 }

@@ -7,6 +7,8 @@ struct Work: Sendable {
     let fingerprint: Fingerprint?
     var reasons: [RunReason] = []
     var isForced = false
+    /// What its key stood for before a file of it left the store.
+    var gone: ActionRecord?
     /// Whether it was told that another process computes it.
     var isAnnounced = false
     var inputs: [String: [Artifact]] = [:]

@@ -5,6 +5,8 @@ import NodeKit
 /// How an instance fared in a run.
 public enum InstanceStatus: String, Sendable, Hashable, Codable {
     case ran, cached, failed, cancelled, skipped
+    /// It was not needed: a file of the user stood in for what it makes.
+    case pinned
 }
 
 /// How a run ended.
@@ -55,8 +57,17 @@ public struct RunDifference: Sendable, Hashable, Codable {
     public let instance: InstanceID
     public let kind: Kind
     public let reasons: [RunReason]
-    /// Output ports whose content differs.
-    public let outputs: [String]
+    /// Where the change of its inputs began.
+    public let origins: [Explanation]
+    /// Outputs whose content differs.
+    public let outputs: [OutputDifference]
+}
+
+/// An output that differs between two runs; nil where a run did not make it.
+public struct OutputDifference: Sendable, Hashable, Codable {
+    public let port: String
+    public let old: ActionRecord.Output?
+    public let new: ActionRecord.Output?
 }
 
 /// What earlier runs did: for `runs`, `runs diff`, `inspect`, timings and reasons.
@@ -115,17 +126,21 @@ public struct Journal: Sendable {
         let after = Dictionary(uniqueKeysWithValues: try entries(of: new).map { ($0.instance, $0) })
         return Set(before.keys).union(after.keys).sorted().compactMap { instance in
             guard let a = before[instance] else {
-                return RunDifference(instance: instance, kind: .added, reasons: [], outputs: [])
+                return RunDifference(instance: instance, kind: .added, reasons: [], origins: [], outputs: [])
             }
             guard let b = after[instance] else {
-                return RunDifference(instance: instance, kind: .removed, reasons: [], outputs: [])
+                return RunDifference(instance: instance, kind: .removed, reasons: [], origins: [], outputs: [])
             }
             let reasons = b.fingerprint.changes(since: a.fingerprint)
-            let ports = Set(a.outputs.keys).union(b.outputs.keys).sorted().filter {
-                a.outputs[$0]?.digest != b.outputs[$0]?.digest
+            let outputs = Set(a.outputs.keys).union(b.outputs.keys).sorted().compactMap { port in
+                let (old, new) = (a.outputs[port], b.outputs[port])
+                return old?.digest == new?.digest ? nil : OutputDifference(port: port, old: old, new: new)
             }
-            return reasons.isEmpty && ports.isEmpty
-                ? nil : RunDifference(instance: instance, kind: .changed, reasons: reasons, outputs: ports)
+            guard !reasons.isEmpty || !outputs.isEmpty else { return nil }
+            var explainer = Explainer(
+                old: before.mapValues(\.fingerprint), new: after.mapValues { Explainer.State(fingerprint: $0.fingerprint) })
+            let origins = explainer.explain(instance)?.origins.filter { $0.instance != instance } ?? []
+            return RunDifference(instance: instance, kind: .changed, reasons: reasons, origins: origins, outputs: outputs)
         }
     }
 
@@ -162,6 +177,17 @@ public struct Journal: Sendable {
                 SELECT COUNT(*) FROM instances WHERE node = ? AND idx >= 0 AND run =
                 (SELECT MAX(i.run) FROM instances i JOIN runs r ON r.id = i.run WHERE r.graph = ? AND i.node = ? AND i.idx >= 0)
                 """, arguments: [node, graph, node]) ?? 0
+    }
+
+    /// The last run in which an instance's inputs were known; inside a transaction.
+    static func lastRun(graph: String, instance: InstanceID, _ db: Database) throws -> Int64? {
+        try Row.fetchOne(db, sql: latest + order, arguments: [graph, instance.node, instance.index ?? -1])?["run"]
+    }
+
+    /// What all instances of a run depended on; inside a transaction.
+    static func fingerprints(of run: Int64, _ db: Database) throws -> [InstanceID: Fingerprint] {
+        let entries = try Row.fetchAll(db, sql: "SELECT * FROM instances WHERE run = ?", arguments: [run]).compactMap(entry)
+        return Dictionary(uniqueKeysWithValues: entries.map { ($0.instance, $0.fingerprint) })
     }
 
     // MARK: - Writing

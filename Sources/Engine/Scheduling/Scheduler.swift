@@ -104,23 +104,21 @@ package struct Scheduler: Sendable {
 
     package func state(_ task: Task) -> State { entries[task].state }
 
+    /// Whether a task is done, failed or skipped.
+    package func isEnded(_ task: Task) -> Bool { [.done, .failed, .skipped].contains(entries[task].state) }
+
     // MARK: - Events
 
     /// Adds a task.
     ///
     /// - Parameters:
     ///   - dependencies: Tasks that must be done before; ones that failed already make it be skipped.
-    ///   - others: Tasks that must be over before, be they done, failed or skipped.
     ///   - priority: Higher is served first; among equals, the one added first.
-    package mutating func add(after dependencies: [Task] = [], following others: [Task] = [], priority: Double = 0) -> Task {
+    package mutating func add(after dependencies: [Task] = [], priority: Double = 0) -> Task {
         let task = entries.count
         entries.append(Entry(priority: priority))
         open += 1
         for dependency in dependencies { addDependency(of: task, on: dependency) }
-        for other in others where ![.done, .failed, .skipped].contains(entries[other].state) {
-            entries[other].followers.append(task)
-            entries[task].missing += 1
-        }
         if isStopped {
             skip(task, because: nil)
         } else if let cause = entries[task].cause {
@@ -166,10 +164,16 @@ package struct Scheduler: Sendable {
     }
 
     /// A resolving task turned out to need more: it is resolved again when those are done.
-    package mutating func postponed(_ task: Task, until dependencies: [Task]) {
+    ///
+    /// - Parameter others: Tasks that must be over before, be they done, failed or skipped.
+    package mutating func postponed(_ task: Task, until dependencies: [Task] = [], following others: [Task] = []) {
         guard entries[task].state == .resolving else { return }
         entries[task].state = .blocked
         for dependency in dependencies { addDependency(of: task, on: dependency) }
+        for other in others where !isEnded(other) {
+            entries[other].followers.append(task)
+            entries[task].missing += 1
+        }
         if isStopped {
             skip(task, because: nil)
         } else if let cause = entries[task].cause {
@@ -228,6 +232,12 @@ package struct Scheduler: Sendable {
         queue = []
         for case .resolve(let task) in pending { skip(task, because: nil) }
         pending.removeAll { if case .resolve = $0 { true } else { false } }
+    }
+
+    /// Starts nothing any more, and counts what is being looked up as skipped: nobody will say what came of it.
+    package mutating func giveUp() {
+        stop()
+        for task in entries.indices where entries[task].state == .resolving { skip(task, because: nil) }
     }
 
     // MARK: - Actions

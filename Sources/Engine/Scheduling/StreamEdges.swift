@@ -16,13 +16,15 @@ struct StreamEdges {
 
     /// By the maker's id.
     private(set) var edges: [String: [Edge]] = [:]
-    /// What has to be over before a maker begins.
+    /// What is to be over before a maker begins.
     private(set) var follows: [String: Set<String>] = [:]
 
     init(_ state: GraphState) {
         let graph = state.graph
         let wanted = Set(state.wanted.map(\.id))
-        for node in state.wanted.reversed() where node.each == nil && !state.targets.contains(node.id) {
+        let pinned = Set(graph.pins.map(\.node))
+        for node in state.wanted.reversed()
+        where node.each == nil && state.demand.targets[node.id] == nil && !pinned.contains(node.id) {
             guard node.description.outputs.contains(where: { $0.type == .video || $0.type == .maps }) else { continue }
             let consumers = graph.consumers(of: node.id).filter { wanted.contains($0.id) }
             let found = consumers.compactMap { Self.edge(from: node, to: $0) }
@@ -54,29 +56,6 @@ struct StreamEdges {
         while let next = rest.popLast() {
             let after = graph.consumers(of: next).map(\.id) + follows.filter { $0.value.contains(next) }.map(\.key)
             for node in after where result.insert(node).inserted { rest.append(node) }
-        }
-        return result
-    }
-
-    /// The nodes in an order in which what a maker follows comes before it.
-    func ordered(_ nodes: [GraphNode]) -> [GraphNode] {
-        guard !follows.isEmpty else { return nodes }
-        let byID = Dictionary(uniqueKeysWithValues: nodes.map { ($0.id, $0) })
-        var result: [GraphNode] = []
-        var seen: Set<String> = []
-        for node in nodes {
-            var stack: [(node: GraphNode, isOpen: Bool)] = [(node, false)]
-            while let (next, isOpen) = stack.popLast() {
-                if isOpen {
-                    result.append(next)
-                    continue
-                }
-                guard seen.insert(next.id).inserted else { continue }
-                stack.append((next, true))
-                for id in next.dependencies + (follows[next.id] ?? []).sorted() where !seen.contains(id) {
-                    if let before = byID[id] { stack.append((before, false)) }
-                }
-            }
         }
         return result
     }

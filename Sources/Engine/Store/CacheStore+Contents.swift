@@ -28,6 +28,14 @@ extension CacheStore {
     /// - Throws: ``StoreError`` when the file of a small one cannot be written.
     public func value(_ output: ActionRecord.Output) throws -> Artifact { try filed(artifact(output)) }
 
+    /// An output as a value with its bytes at hand, if it is small; else at its path, if it is still there.
+    ///
+    /// - Throws: When the index cannot be read, or holds other bytes than it should.
+    public func contents(of output: ActionRecord.Output) throws -> Artifact {
+        let artifact = artifact(output)
+        return try read { try $0.opened(artifact) }
+    }
+
     /// An artifact that is a file at its path.
     ///
     /// - Throws: ``StoreError`` when a file for a small artifact cannot be written.

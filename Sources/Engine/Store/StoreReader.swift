@@ -102,16 +102,18 @@ final class StoreReader {
 
     /// The digest of a file outside the store, from its state if that is known.
     ///
+    /// - Parameter isArtifact: Whether it is a safetensors artifact, digested as those in the store are.
     /// - Throws: ``NodeError`` when it cannot be read.
-    func digest(ofSource path: String) throws -> Digest {
+    func digest(ofSource path: String, isArtifact: Bool = false) throws -> Digest {
+        let name = isArtifact ? "artifact:\(path)" : path
         guard let state = FileState(source: path) else {
             throw NodeError("cannot read '\(path)'; check that it exists and may be read")
         }
-        if let known = notes.sources.first(where: { $0.path == path && $0.state == state }) { return known.digest }
-        if let row = try source(path), row.state == state { return row.digest }
-        let digest = try Digest.ofFile(path)
+        if let known = notes.sources.first(where: { $0.path == name && $0.state == state }) { return known.digest }
+        if let row = try source(name), row.state == state { return row.digest }
+        let digest = try isArtifact ? Artifact.digest(ofFile: path, isTensorFile: true) : Digest.ofFile(path)
         // A file written to within one tick of the clock would look the same afterwards: such a state is not remembered.
-        if let age = FileState.age(ofSource: path), age > FileState.tick, FileState(source: path) == state { notes.sources.append((path, state, digest)) }
+        if let age = FileState.age(ofSource: path), age > FileState.tick, FileState(source: path) == state { notes.sources.append((name, state, digest)) }
         return digest
     }
 
@@ -123,13 +125,17 @@ final class StoreReader {
         return (FileState(size: row["size"], modified: row["modified"], inode: row["inode"]), digest)
     }
 
-    /// The digest of a graph input: of the file's bytes, or of all files of a model.
-    func digest(ofInput path: String, type: PortType) throws -> Digest {
-        guard type == .model else { return try digest(ofSource: path) }
+    /// The digest of what the user gave: of the file's bytes, of all files of a model, or of an artifact.
+    func digest(ofUserFile path: String, _ type: PortType, isArtifact: Bool = false) throws -> Digest {
+        guard type == .model else { return try digest(ofSource: path, isArtifact: isArtifact) }
         let text = try ModelFolder.files(at: path).map {
             "\(($0 as NSString).lastPathComponent) \(try digest(ofSource: $0))\n"
         }
         return Digest.of("understudy model 1\n" + text.joined())
+    }
+
+    func digest(of file: UserFile) throws -> Digest {
+        try digest(ofUserFile: file.artifact.path, file.artifact.type, isArtifact: file.isArtifact)
     }
 }
 

@@ -92,13 +92,7 @@ extension GraphChecker {
         var isDirectory: ObjCBool = false
         let written = input.writtenPath ?? path
         if !FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) {
-            let url = URL(fileURLWithPath: path)
-            let siblings = (try? FileManager.default.contentsOfDirectory(atPath: url.deletingLastPathComponent().path)) ?? []
-            let near = diagnostics.suggestion(for: url.lastPathComponent, among: siblings.sorted())
-            let better = near.map { name in
-                let folder = (written as NSString).deletingLastPathComponent
-                return folder.isEmpty ? name : (folder as NSString).appendingPathComponent(name)
-            }
+            let better = siblingName(of: path, written: written)
             var notes: [Diagnostic.Note] = []
             if better == nil {
                 let start = written.hasPrefix("/") ? "" : Self.startOfPaths(input.range.file)
@@ -113,6 +107,16 @@ extension GraphChecker {
                 Diagnostic(
                     .fileMissing, "'\(written)' is a folder; input '\(input.name)' takes one \(input.kind.rawValue) file",
                     at: input.range))
+        }
+    }
+
+    /// A file that is there whose name is near to one that is not, as the user would write it.
+    mutating func siblingName(of path: String, written: String) -> String? {
+        let url = URL(fileURLWithPath: path)
+        let siblings = (try? FileManager.default.contentsOfDirectory(atPath: url.deletingLastPathComponent().path)) ?? []
+        return diagnostics.suggestion(for: url.lastPathComponent, among: siblings.sorted()).map { name in
+            let folder = (written as NSString).deletingLastPathComponent
+            return folder.isEmpty ? name : (folder as NSString).appendingPathComponent(name)
         }
     }
 

@@ -43,6 +43,7 @@ struct GraphChecker {
     var drafts: [Draft] = []
     var draftIndex: [String: Int] = [:]
     var outputs: [GraphOutput] = []
+    var pins: [GraphPin] = []
     /// The first output of each type, for «'x.y' would fit»; made when first asked for.
     var firstOutputs: [PortType: String]?
     lazy var typeNames: [String] = catalogue.keys.map(\.name).sorted()
@@ -61,11 +62,13 @@ struct GraphChecker {
         declareNodes(root.entry("nodes"))
         for index in drafts.indices { checkNode(index) }
         checkOutputs(root["outputs"])
+        checkPins(root["pins"])
         checkInputFiles()
         let order = topologicalOrder()
         guard !diagnostics.hasErrors else { return nil }
         let nodes = order.compactMap { finished(drafts[$0]) }
-        return Graph(name: name, file: syntax.file, files: syntax.files, inputs: inputs, nodes: nodes, outputs: outputs)
+        return Graph(
+            name: name, file: syntax.file, files: syntax.files, inputs: inputs, nodes: nodes, outputs: outputs, pins: pins)
     }
 
     private func finished(_ draft: Draft) -> GraphNode? {

@@ -2,7 +2,7 @@
 enum GraphKeys {
     /// The format version that this program reads.
     static let formatVersion = 1
-    static let top = ["understudy", "name", "description", "extends", "inputs", "nodes", "outputs"]
+    static let top = ["understudy", "name", "description", "extends", "inputs", "nodes", "outputs", "pins"]
     static let input = ["type", "default", "help"]
     static let node = ["type", "each", "carry", "in", "with", "help"]
 }

@@ -13,13 +13,16 @@ public struct GraphRequest: Sendable {
     public var settings: [String]
     /// Arguments of `--input`: `driving=clip.mp4`.
     public var inputs: [String]
+    /// Arguments of `--pin`: `skeleton.pose=fixed.safetensors`.
+    public var pins: [String]
 
     /// Makes a request.
-    public init(path: String, overlays: [String] = [], settings: [String] = [], inputs: [String] = []) {
+    public init(path: String, overlays: [String] = [], settings: [String] = [], inputs: [String] = [], pins: [String] = []) {
         self.path = path
         self.overlays = overlays
         self.settings = settings
         self.inputs = inputs
+        self.pins = pins
     }
 }
 

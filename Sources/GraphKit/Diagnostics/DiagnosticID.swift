@@ -46,4 +46,5 @@ public enum DiagnosticID: String, Sendable, CaseIterable {
     case each = "node.each"
     case carry = "node.carry"
     case outputs = "graph.outputs"
+    case pin = "graph.pins"
 }

@@ -1,5 +1,5 @@
 /// The number of insertions, deletions, substitutions and swaps of neighbours between two words.
-enum EditDistance {
+package enum EditDistance {
     /// The distance between two words, or nil when it is above `limit`.
     ///
     /// This is the restricted Damerau–Levenshtein distance: no part of a word is edited twice.
@@ -22,6 +22,12 @@ enum EditDistance {
             (beforeLast, last, row) = (last, row, beforeLast)
         }
         return last[b.count] <= limit ? last[b.count] : nil
+    }
+
+    /// The candidate nearest to a word, for «did you mean»; nil when none is near.
+    package static func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
+        var budget = 2_000_000
+        return nearest(to: word, among: candidates, budget: &budget)
     }
 
     /// The candidate nearest to a word, ignoring case, if at most a third of its letters differ.

@@ -16,6 +16,8 @@ public struct Graph: Sendable {
     public let nodes: [GraphNode]
     /// What the graph is for, as written.
     public let outputs: [GraphOutput]
+    /// Files that stand in for what ports give, as written.
+    public let pins: [GraphPin]
 
     private let inputIndex: [String: Int]
     private let nodeIndex: [String: Int]
@@ -23,7 +25,7 @@ public struct Graph: Sendable {
 
     init(
         name: String, file: SourceFile, files: [SourceFile], inputs: [GraphInput], nodes: [GraphNode],
-        outputs: [GraphOutput]
+        outputs: [GraphOutput], pins: [GraphPin]
     ) {
         self.name = name
         self.file = file
@@ -31,6 +33,7 @@ public struct Graph: Sendable {
         self.inputs = inputs
         self.nodes = nodes
         self.outputs = outputs
+        self.pins = pins
         inputIndex = Dictionary(uniqueKeysWithValues: inputs.enumerated().map { ($1.name, $0) })
         let index = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($1.id, $0) })
         var consumers = [[Int]](repeating: [], count: nodes.count)
@@ -112,5 +115,23 @@ public struct GraphOutput: Sendable {
     /// Its type; `list<T>` when the node has `each`.
     public let type: PortType
     /// Where it is written.
+    public let range: SourceRange
+}
+
+/// A file that stands in for what a port gives, so that a person can repair a value by hand.
+public struct GraphPin: Sendable {
+    /// The node.
+    public let node: String
+    /// Which instance of it; nil for a node without `each`.
+    public let index: Int?
+    /// That node's output port.
+    public let port: String
+    /// The port's type.
+    public let type: PortType
+    /// The file's absolute path.
+    public let path: String
+    /// The path as it was written, for messages.
+    public let writtenPath: String
+    /// Where the path is written.
     public let range: SourceRange
 }

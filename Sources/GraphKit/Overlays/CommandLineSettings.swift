@@ -55,6 +55,23 @@ extension YAMLNode {
         set(["inputs", name, "default"], to: value, at: range)
     }
 
+    /// Applies `--pin skeleton.pose=fixed.safetensors`: a file in place of what a port gives.
+    mutating func apply(pin argument: String, diagnostics: inout Diagnostics) {
+        let range = SourceFile.commandLine(option: "--pin", argument: argument).wholeRange
+        guard let equals = argument.firstIndex(of: "="), equals > argument.startIndex,
+            argument.index(after: equals) < argument.endIndex
+        else {
+            diagnostics.add(
+                Diagnostic(
+                    .settingSyntax, "this pins nothing", at: range,
+                    notes: [.init("write --pin NODE.PORT=FILE, for instance --pin skeleton.pose=fixed.safetensors")]))
+            return
+        }
+        let text = String(argument[argument.index(after: equals)...])
+        let value = YAMLNode(.scalar(YAMLScalar(text: text, value: .string, isPlain: false)), at: range)
+        set(["pins", String(argument[..<equals])], to: value, at: range)
+    }
+
     /// Says what is wrong with a path before a half-made node is: `--set` changes nodes, it does not make them.
     private func checkTarget(
         _ path: [String], at range: SourceRange, usage: Diagnostic.Note, diagnostics: inout Diagnostics

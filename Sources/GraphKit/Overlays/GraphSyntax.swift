@@ -22,7 +22,7 @@ public struct GraphSyntax: Sendable {
         self.files = files
     }
 
-    /// Reads a graph, what it extends, overlays, and applies `--set` and `--input`.
+    /// Reads a graph, what it extends, overlays, and applies `--set`, `--input` and `--pin`.
     ///
     /// - Returns: The merged tree; nil when a file could not be read or is not YAML.
     public static func load(_ request: GraphRequest, diagnostics: inout Diagnostics) -> GraphSyntax? {
@@ -38,6 +38,7 @@ public struct GraphSyntax: Sendable {
         for overlay in overlays { root = root.merged(with: overlay) }
         for argument in request.settings { root.apply(setting: argument, diagnostics: &reader.diagnostics) }
         for argument in request.inputs { root.apply(input: argument, diagnostics: &reader.diagnostics) }
+        for argument in request.pins { root.apply(pin: argument, diagnostics: &reader.diagnostics) }
         return GraphSyntax(root: root, file: file, files: reader.files)
     }
 

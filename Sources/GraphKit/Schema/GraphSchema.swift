@@ -73,6 +73,11 @@ public enum GraphSchema {
             "inputs": named("What a run may set from outside.", reference("input"), isOverlay),
             "nodes": named("The nodes, by name.", reference("node"), isOverlay),
             "outputs": named("What the graph is for: names for ports.", reference("wire"), isOverlay),
+            "pins": .map([
+                "type": .string("object"),
+                "description": .string("Files in place of what ports give, by 'node.port' or 'node[3].port'; paths start from this file's folder."),
+                "additionalProperties": isOverlay ? nullable(.map(["type": .string("string")]), true) : .map(["type": .string("string")]),
+            ]),
         ]
     }
 

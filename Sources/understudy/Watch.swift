@@ -1,0 +1,191 @@
+import Dispatch
+import Engine
+import Foundation
+import GraphKit
+import NodeKit
+import Synchronization
+
+/// `run --watch`: runs, waits for a save, and runs again; a save while it runs stops what the edit made pointless.
+final class WatchLoop {
+    private let command: Run
+    private let watcher: FileWatcher
+    /// One for all runs, so that what one has just made is there for the next.
+    private let store: CacheStore
+    /// What a run's end and Ctrl-C write to, so that the loop wakes up.
+    private let wakes: (read: Int32, write: Int32)
+    private var known: Set<String> = []
+    /// How long nothing may be saved before it counts: editors and encoders write in several goes.
+    private static let quietMilliseconds: Int32 = 200
+
+    private struct Prepared {
+        let engine: UnderstudyEngine
+        let graph: Graph
+        let options: RunOptions
+    }
+
+    private final class Background: Sendable {
+        let cancellation = Cancellation()
+        let result = Mutex<Result<RunSummary, any Error>?>(nil)
+        var isOver: Bool { result.withLock { $0 != nil } }
+    }
+
+    /// Whether Ctrl-C came.
+    private final class Interruption: Sendable {
+        private let state = Mutex(false)
+        var isRequested: Bool { state.withLock { $0 } }
+        /// - Returns: Whether it had come before.
+        func request() -> Bool {
+            state.withLock { state in
+                defer { state = true }
+                return state
+            }
+        }
+    }
+
+    init(_ command: Run) throws {
+        self.command = command
+        store = try command.store.make()
+        watcher = try FileWatcher()
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw Failure(status: 1, message: "error: cannot make a pipe") }
+        for end in ends {
+            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
+            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        }
+        wakes = (ends[0], ends[1])
+    }
+
+    deinit {
+        close(wakes.read)
+        close(wakes.write)
+    }
+
+    /// Ends only by a signal.
+    func run() throws {
+        let interruption = Interruption()
+        let wake = wakes.write
+        let sources = [SIGINT, SIGTERM].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+            source.setEventHandler {
+                if interruption.request() { _exit(130) }
+                var byte: UInt8 = 0
+                write(wake, &byte, 1)
+            }
+            source.resume()
+            return source
+        }
+        defer { sources.forEach { $0.cancel() } }
+        var next = try prepare()
+        while !interruption.isRequested {
+            if let prepared = next {
+                next = nil
+                let background = start(prepared)
+                while !background.isOver {
+                    let isSaved = watcher.wait(or: wakes.read, milliseconds: -1)
+                    drainWakes()
+                    if interruption.isRequested {
+                        background.cancellation.cancel()
+                    } else if isSaved, let edited = try afterSave() {
+                        // Work whose result the edited graph takes as well goes on; the rest stops.
+                        guard let plan = try plan(edited) else { continue }
+                        background.cancellation.cancel(sparing: Set(plan.entries.compactMap(\.key)))
+                        next = edited
+                    }
+                }
+                try report(background.result.withLock { $0 }, isRestarted: next != nil)
+            }
+            guard next == nil, !interruption.isRequested else { continue }
+            if !command.quiet { printError("watching \(known.count) files and folders; Ctrl-C ends") }
+            while next == nil, !interruption.isRequested {
+                let isSaved = watcher.wait(or: wakes.read, milliseconds: -1)
+                drainWakes()
+                if isSaved { next = try afterSave() }
+            }
+        }
+        throw Failure(status: 130, message: "")
+    }
+
+    private func start(_ prepared: Prepared) -> Background {
+        let background = Background()
+        let (printer, wake) = (command.printer, wakes.write)
+        Thread.detachNewThread {
+            let result = Result {
+                try prepared.engine.run(prepared.graph, options: prepared.options, cancellation: background.cancellation) { printer.handle($0) }
+            }
+            printer.finish()
+            background.result.withLock { $0 = result }
+            var byte: UInt8 = 0
+            write(wake, &byte, 1)
+        }
+        return background
+    }
+
+    /// Nil, with what is wrong printed, when it cannot run after all.
+    private func plan(_ prepared: Prepared) throws -> Engine.Plan? {
+        do {
+            return try prepared.engine.plan(prepared.graph, options: prepared.options)
+        } catch let error as UsageError {
+            printError("error: \(error)")
+            return nil
+        }
+    }
+
+    private func report(_ result: Result<RunSummary, any Error>?, isRestarted: Bool) throws {
+        switch result {
+        case .failure(let error as UsageError): printError("error: \(error)")
+        case .failure(let error): throw error
+        case .success(let summary) where summary.status == .cancelled && isRestarted && !command.quiet:
+            printError("edited: \(summary.ran.count) of this run finished and stay; what the edit made pointless was stopped")
+        default: break
+        }
+    }
+
+    /// What to run after a save; nil when none of the watched files changed, or the graph is wrong now.
+    private func afterSave() throws -> Prepared? {
+        while watcher.wait(or: -1, milliseconds: Self.quietMilliseconds) { _ = drainEvents() }
+        guard !drainEvents().isEmpty else { return nil }
+        return try prepare()
+    }
+
+    private var pending: Set<String> = []
+
+    /// What changed so far, kept until it is asked for.
+    private func drainEvents() -> Set<String> {
+        pending.formUnion(watcher.changes())
+        return pending
+    }
+
+    /// Loads the graph anew and watches all it is made of; nil, with what is wrong printed, when it cannot run.
+    private func prepare() throws -> Prepared? {
+        pending = []
+        var prepared: Prepared?
+        known.formUnion([command.graph.graph] + command.graph.overlay)
+        try watcher.watch(known)
+        do {
+            let external = try command.nodes.externalNodes(command.store)
+            let catalogue = try command.nodes.catalogue(command.store)
+            let graph = try command.graph.load(catalogue: catalogue)
+            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+            let options = try command.options(for: graph, catalogue)
+            prepared = Prepared(engine: engine, graph: graph, options: options)
+            let types = Set(graph.nodes.map(\.type))
+            known = Set([command.graph.graph] + command.graph.overlay + graph.files.filter { $0.origin == .file }.map(Self.path))
+            known.formUnion(graph.inputs.compactMap(\.path) + graph.pins.map(\.path))
+            known.formUnion(external.filter { types.contains($0.manifest.description.type) }.map(\.manifest.folder))
+        } catch let failure as Failure {
+            printError(failure.message)
+        }
+        try watcher.watch(known)
+        return prepared
+    }
+
+    private static func path(of file: SourceFile) -> String {
+        file.directory.appendingPathComponent((file.name as NSString).lastPathComponent).path
+    }
+
+    private func drainWakes() {
+        var buffer = [UInt8](repeating: 0, count: 64)
+        while read(wakes.read, &buffer, buffer.count) > 0 {}
+    }
+}
