@@ -12,6 +12,8 @@ public struct ImageEncode: Node {
     @Input("The picture as it is: it is brought to CLIP's size here.") var image: Image
     @Input("CLIPVisionModel, or a pipeline folder with image_encoder and image_processor.") var model: ModelFolder
     @Input("The folder of preprocessor_config.json, where 'model' has none.") var processor: ModelFolder?
+    @Parameter("Numbers of the large layers: f32; bf16 (half the memory; weights stored so are used where they lie in the file).")
+    var precision = TextEncode.Numbers.f32
     @Output("The tensor 'image_embeds' [1, tokens, width]: the last hidden state but one.") var embeddings: TensorBundle
 
     public init() {}
@@ -19,7 +21,7 @@ public struct ImageEncode: Node {
     public func run(in context: NodeContext) throws {
         let processor = try CLIPImageProcessor(folder: (processor ?? model).part("image_processor"))
         let path = try model.part("image_encoder")
-        let weights = try WeightStore(path: path)
+        let weights = try WeightStore(path: path, precision: precision.precision)
         let name = try weights.className()
         guard ["CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel"].contains(name) else {
             throw NodeError("'\(path)' is a \(name); image.encode knows CLIPVisionModel, CLIPVisionModelWithProjection and CLIPModel")

@@ -9,11 +9,20 @@ public struct TextEncode: Node {
     public static let summary = "Encodes a prompt by UMT5 into the embeddings that Wan attends to."
     public static let cost = NodeCost(threads: .all, memory: 4 << 30)
 
+    /// The numbers of the large layers.
+    public enum Numbers: String, ParameterChoice {
+        case f32, bf16
+
+        var precision: Precision { self == .f32 ? .f32 : .bf16 }
+    }
+
     @Input("UMT5EncoderModel, or a pipeline folder with text_encoder and tokenizer.") var model: ModelFolder
     @Input("The folder of tokenizer.json, where 'model' has none.") var tokenizer: ModelFolder?
     @Parameter("What the film shows. Wan-Animate was trained with this one sentence: leave it.") var prompt = "视频中的人在做动作"
     @Parameter("What it is not to show, for guidance; not set: no such embeddings are made.") var negative: String? = nil
     @Parameter("Tokens: longer prompts are cut, shorter ones filled with zeros.", in: 1...4096) var length = 512
+    @Parameter("Numbers of the large layers: f32; bf16 (half the memory; weights stored so are used where they lie in the file).")
+    var precision = Numbers.f32
     @Output("The tensors 'prompt_embeds' and, where there is a negative prompt, 'negative_prompt_embeds', [1, length, width].")
     var embeddings: TensorBundle
 
@@ -22,7 +31,7 @@ public struct TextEncode: Node {
     public func run(in context: NodeContext) throws {
         let tokenizer = try Tokenizer(folder: (tokenizer ?? model).part("tokenizer"))
         let path = try model.part("text_encoder")
-        let weights = try WeightStore(path: path)
+        let weights = try WeightStore(path: path, precision: precision.precision)
         let name = try weights.className()
         guard ["UMT5EncoderModel", "UMT5Model", "UMT5ForConditionalGeneration"].contains(name) else {
             throw NodeError("'\(path)' is a \(name); text.encode knows UMT5EncoderModel, UMT5Model and UMT5ForConditionalGeneration")

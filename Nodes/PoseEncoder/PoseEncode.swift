@@ -5,7 +5,7 @@ import Tensors
 /// Encodes skeleton and head sphere maps into pose features on the latent grid.
 public struct PoseEncode: Node {
     public static let type: NodeType = "pose.encode"
-    public static let version = 1
+    public static let version = 2
     public static let summary =
         "Encodes skeleton and head sphere maps into pose features on the latent grid, over the whole clip."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)

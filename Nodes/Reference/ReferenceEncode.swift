@@ -18,7 +18,7 @@ public struct ReferenceEncode: Node {
     public init() {}
 
     public func run(in context: NodeContext) throws {
-        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
+        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")), only: .encoder)
         let stride = vae.spatialStride
         let (width, height) = (image.width, image.height)
         guard width % stride == 0, height % stride == 0 else {

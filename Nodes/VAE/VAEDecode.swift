@@ -5,10 +5,17 @@ import Tensors
 /// Decodes the latents of all segments as one causal stream (METHOD §2, long videos).
 public struct VAEDecode: Node {
     public static let type: NodeType = "vae.decode"
-    public static let version = 2
+    public static let version = 3
     public static let summary =
         "Decodes all segments as one causal stream, without a seam, at the driving clip's time stamps."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
+
+    /// The numbers that convolutions read.
+    public enum Numbers: String, ParameterChoice {
+        case f32, bf16
+
+        var precision: Precision { self == .f32 ? .f32 : .bf16 }
+    }
 
     @Input(
         "The segments in order. Handed over in latents, the first latent of each later one is the last of the one before, and is not decoded again; handed over in pixels, each is decoded by itself and the frames that it shares are dropped."
@@ -18,13 +25,15 @@ public struct VAEDecode: Node {
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
     @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
     var tile = 0
+    @Parameter("AutoencoderKLWan: f32, or bf16 in two thirds of the memory, which rounds the weights and what each convolution reads.")
+    var precision = Numbers.f32
     @Output("The film.") var video: Video
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
         let timeline = driving.timeline
-        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
+        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae"), precision: precision.precision), only: .decoder)
         let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)

@@ -14,13 +14,15 @@ public struct VAEEncode: Node {
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
     @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
     var tile = 0
+    @Parameter("AutoencoderKLWan: f32, or bf16, which rounds the weights and what each convolution reads.")
+    var precision = VAEDecode.Numbers.f32
     @Output("The latent; where the clip is not 1 + 4k frames long, its last frame is held.") var latent: Latent
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
         let source = try FrameSource(video: video, image: image)
-        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")))
+        let vae = try VideoAutoencoder(WeightStore(path: model.part("vae"), precision: precision.precision), only: .encoder)
         try source.check(stride: vae.spatialStride)
         let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
         var encoder = vae.encoder(tiling: tiling)

@@ -1,5 +1,14 @@
 #include "targets.h"
 
+/// A number of a frame or a weight.
+US_INLINE float us_widened(const bool bf16, const void *x, size_t index) {
+    if (!bf16) return ((const float *)x)[index];
+    const uint32_t bits = (uint32_t)((const uint16_t *)x)[index] << 16;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
 #define BODY "winograd_body.h"
 #include "each_isa.h"
 
@@ -23,12 +32,12 @@ size_t us_winograd_work_bytes(const us_winograd *w, size_t rows) {
            + 16 * padded * channels + 4 * rows * across * channels + channels);
 }
 
-void us_winograd_pack(const us_winograd *w, const float *weights, size_t panel, float *packed) {
-    DISPATCH(w->level, winograd_pack, (w, weights, panel, packed));
+void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed) {
+    DISPATCH(w->level, winograd_pack, (w, weights, bf16, panel, packed));
 }
 
 void us_winograd_run(
-    const us_winograd *w, const float *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
     float *work) {
     DISPATCH(w->level, winograd_run, (w, x, packed, bias, out, first, rows, work));
 }

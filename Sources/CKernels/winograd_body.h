@@ -1,18 +1,27 @@
 // 3×3 convolutions (in space; 1 or 3 in time, stride 1) by Winograd's F(2×2, 3×3): 16 products of matrices in place of 36 give 2×2 output
 // pixels. A task takes rows of such tiles through all frames: input frames are transformed once and kept while a later frame needs them.
 
-/// [rows, columns] → [columns, rows].
+TARGET US_INLINE NAME(four) NAME(load_four)(const bool bf16, const void *x, size_t index) {
+    if (!bf16) return *(const NAME(four_any) *)(const void *)((const float *)x + index);
+    typedef uint16_t halves __attribute__((vector_size(8)));
+    halves bits;
+    memcpy(&bits, (const uint16_t *)x + index, 8);
+    return __builtin_convertvector(bits, NAME(four)) << 16;
+}
+
+/// [rows, columns] of bf16 or f32 → [columns, rows] of f32.
 TARGET US_INLINE void NAME(transpose)(
-    float *out, size_t out_stride, const float *x, size_t stride, size_t rows, size_t columns) {
+    const bool bf16, float *out, size_t out_stride, const void *x, size_t stride, size_t rows, size_t columns) {
     size_t r = 0;
     for (; r + 4 <= rows; r += 4) {
-        const int32_t *source = (const int32_t *)(const void *)(x + r * stride);
+        const size_t source = r * stride;
         int32_t *target = (int32_t *)(void *)(out + r);
         size_t c = 0;
         for (; c + 4 <= columns; c += 4) {
             typedef NAME(four_any) any;
-            const NAME(four) a = *(const any *)(source + c), b = *(const any *)(source + stride + c);
-            const NAME(four) d = *(const any *)(source + 2 * stride + c), e = *(const any *)(source + 3 * stride + c);
+            const NAME(four) a = NAME(load_four)(bf16, x, source + c), b = NAME(load_four)(bf16, x, source + stride + c);
+            const NAME(four) d = NAME(load_four)(bf16, x, source + 2 * stride + c);
+            const NAME(four) e = NAME(load_four)(bf16, x, source + 3 * stride + c);
             const NAME(four) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
             const NAME(four) de0 = __builtin_shufflevector(d, e, 0, 4, 1, 5), de1 = __builtin_shufflevector(d, e, 2, 6, 3, 7);
             *(any *)(target + c * out_stride) = __builtin_shufflevector(ab0, de0, 0, 1, 4, 5);
@@ -21,55 +30,79 @@ TARGET US_INLINE void NAME(transpose)(
             *(any *)(target + (c + 3) * out_stride) = __builtin_shufflevector(ab1, de1, 2, 3, 6, 7);
         }
         for (; c < columns; c++)
-            for (size_t i = 0; i < 4; i++) out[c * out_stride + r + i] = x[(r + i) * stride + c];
+            for (size_t i = 0; i < 4; i++) out[c * out_stride + r + i] = us_widened(bf16, x, (r + i) * stride + c);
     }
     for (; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = x[r * stride + c];
+        for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = us_widened(bf16, x, r * stride + c);
+}
+
+/// Pixels `start` and following of a frame, channels last and `step` numbers apart.
+TARGET static void NAME(gather_pixels)(const us_frame *x, size_t start, size_t channels, size_t count, float *out, size_t step) {
+    if (x->bf16)
+        NAME(transpose)(true, out, step, (const uint16_t *)x->pixels + start, x->stride, channels, count);
+    else
+        NAME(transpose)(false, out, step, (const float *)x->pixels + start, x->stride, channels, count);
 }
 
 /// Weights [out, in, kt, 3, 3] of one panel of outputs → [kt][16][in][columns].
-TARGET static void NAME(winograd_pack)(const us_winograd *w, const float *weights, size_t panel, float *packed) {
+TARGET static void NAME(winograd_pack)(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed) {
     const size_t start = panel * COLUMNS, columns = (size_t)NAME(panel_vectors)(start, w->out_channels) * WIDTH;
     const size_t depth = w->time, in = w->in_channels;
     packed += start * depth * 16 * in;
-    for (size_t c = 0; c < columns; c++)
-        for (size_t i = 0; i < in; i++)
-            for (size_t k = 0; k < depth; k++) {
-                float *out = packed + (k * 16 * in + i) * columns + c;
-                if (start + c >= w->out_channels) {
-                    for (size_t p = 0; p < 16; p++) out[p * in * columns] = 0;
-                    continue;
+    float g[9][COLUMNS];
+    memset(g, 0, sizeof g);  // columns beyond the last output stay zero
+    for (size_t i = 0; i < in; i++)
+        for (size_t k = 0; k < depth; k++) {
+            float *out = packed + (k * 16 * in + i) * columns;
+            for (size_t c = 0; c < columns && start + c < w->out_channels; c++) {
+                const size_t source = (((start + c) * in + i) * depth + k) * 9;
+                for (size_t j = 0; j < 9; j++) g[j][c] = us_widened(bf16, weights, source + j);
+            }
+            for (size_t c = 0; c < columns; c += WIDTH) {
+                VF rows[4][3];
+                _Pragma("clang loop unroll(full)") for (int j = 0; j < 3; j++) {
+                    const VF top = NAME(load)(g[j] + c), middle = NAME(load)(g[3 + j] + c), bottom = NAME(load)(g[6 + j] + c);
+                    rows[0][j] = top;
+                    rows[1][j] = 0.5f * (top + middle + bottom);
+                    rows[2][j] = 0.5f * (top - middle + bottom);
+                    rows[3][j] = bottom;
                 }
-                const float *g = weights + (((start + c) * in + i) * depth + k) * 9;
-                float rows[4][3];
-                for (size_t j = 0; j < 3; j++) {
-                    rows[0][j] = g[j];
-                    rows[1][j] = 0.5f * (g[j] + g[3 + j] + g[6 + j]);
-                    rows[2][j] = 0.5f * (g[j] - g[3 + j] + g[6 + j]);
-                    rows[3][j] = g[6 + j];
-                }
-                for (size_t r = 0; r < 4; r++) {
-                    const float *v = rows[r];
-                    const float values[4] = {v[0], 0.5f * (v[0] + v[1] + v[2]), 0.5f * (v[0] - v[1] + v[2]), v[2]};
-                    for (size_t j = 0; j < 4; j++) out[(r * 4 + j) * in * columns] = values[j];
+                _Pragma("clang loop unroll(full)") for (int r = 0; r < 4; r++) {
+                    const VF *v = rows[r];
+                    float *target = out + (size_t)r * 4 * in * columns + c;
+                    NAME(store)(target, v[0]);
+                    NAME(store)(target + in * columns, 0.5f * (v[0] + v[1] + v[2]));
+                    NAME(store)(target + 2 * in * columns, 0.5f * (v[0] - v[1] + v[2]));
+                    NAME(store)(target + 3 * in * columns, v[2]);
                 }
             }
+        }
 }
 
 /// The rows of one frame that some tiles need, channels last, with zeros beyond the picture: [2·rows + 2][2·across + 2][in].
 TARGET US_INLINE void NAME(gather_rows)(
-    const us_winograd *w, const float *x, size_t frame, size_t first, size_t rows, size_t across, float *out) {
-    const size_t plane = w->height * w->width, in = w->in_channels, columns = 2 * across + 2;
+    const us_winograd *w, const us_frame *x, size_t first, size_t rows, size_t across, float *out) {
+    const size_t in = w->in_channels, columns = 2 * across + 2;
     for (size_t r = 0; r < 2 * rows + 2; r++, out += columns * in) {
         const int64_t y = (int64_t)(2 * first + r) - w->pad_top;
         if (y < 0 || y >= (int64_t)w->height) {
             memset(out, 0, columns * in * 4);
             continue;
         }
+        if (w->doubled && r > 0 && y % 2 == 1) {
+            memcpy(out, out - columns * in, columns * in * 4);
+            continue;
+        }
         const size_t left = w->pad_left, valid = w->width < columns - left ? w->width : columns - left;
         memset(out, 0, left * in * 4);
         memset(out + (left + valid) * in, 0, (columns - left - valid) * in * 4);
-        NAME(transpose)(out + left * in, in, x + frame * plane + (size_t)y * w->width, w->frames * plane, in, valid);
+        if (w->doubled) {
+            const size_t start = (size_t)(y / 2) * (w->width / 2);
+            NAME(gather_pixels)(x, start, in, (valid + 1) / 2, out + left * in, 2 * in);
+            NAME(gather_pixels)(x, start, in, valid / 2, out + (left + 1) * in, 2 * in);
+        } else {
+            NAME(gather_pixels)(x, (size_t)y * w->width, in, valid, out + left * in, in);
+        }
     }
 }
 
@@ -151,7 +184,7 @@ TARGET US_INLINE void NAME(tile_frames)(
 }
 
 TARGET static void NAME(winograd_run)(
-    const us_winograd *w, const float *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
     float *work) {
     const size_t across = (w->out_width + 1) / 2, tiles = rows * across, padded = (tiles + ROWS - 1) / ROWS * ROWS;
     const size_t in = w->in_channels, channels = (w->out_channels + WIDTH - 1) / WIDTH * WIDTH, depth = w->time;
@@ -163,7 +196,7 @@ TARGET static void NAME(winograd_run)(
     const size_t slot = 16 * padded * in;
     for (size_t c = 0; c < channels; c++) offsets[c] = bias && c < w->out_channels ? bias[c] : 0;
     // Rows that only fill the last register tile are never read back, but must hold numbers.
-    memset(transformed, 0, depth * slot * 4);
+    for (size_t p = 0; p < depth * 16; p++) memset(transformed + (p * padded + tiles) * in, 0, (padded - tiles) * in * 4);
     size_t next = 0;  // the first input frame that is not transformed yet
     for (size_t t = 0; t < w->out_frames; t++) {
         const int64_t begin = (int64_t)t - w->pad_time;
@@ -174,7 +207,7 @@ TARGET static void NAME(winograd_run)(
             if (f < 0 || f >= (int64_t)w->frames) continue;
             float *here = transformed + (size_t)f % depth * slot;
             if ((size_t)f >= next) {
-                NAME(gather_rows)(w, x, (size_t)f, first, rows, across, pixels);
+                NAME(gather_rows)(w, x + f, first, rows, across, pixels);
                 NAME(transform_input)(pixels, rows, across, in, padded, here);
                 next = (size_t)f + 1;
             }
@@ -204,7 +237,7 @@ TARGET static void NAME(winograd_run)(
         const size_t plane = w->out_height * w->out_width;
         for (size_t r = 0; r < 2 * rows && 2 * first + r < w->out_height; r++)
             NAME(transpose)(
-                out + t * plane + (2 * first + r) * w->out_width, w->out_frames * plane, result + r * 2 * across * channels,
+                false, out + t * plane + (2 * first + r) * w->out_width, w->out_frames * plane, result + r * 2 * across * channels,
                 channels, w->out_width, w->out_channels);
     }
 }

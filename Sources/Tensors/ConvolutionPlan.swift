@@ -26,6 +26,7 @@ struct ConvolutionShape: Hashable, Sendable {
 final class ConvolutionPlan: @unchecked Sendable {
     private let native: OpaquePointer
     private let workByteCount: Int
+    fileprivate let weightByteCount: Int
 
     private static let plans = Mutex<[ConvolutionShape: ConvolutionPlan]>([:])
 
@@ -49,6 +50,7 @@ final class ConvolutionPlan: @unchecked Sendable {
         }
         self.native = native
         workByteCount = us_conv_workspace_bytes(native)
+        weightByteCount = us_conv_weight_bytes(native)
     }
 
     deinit { us_conv_destroy(native) }
@@ -62,7 +64,7 @@ final class ConvolutionPlan: @unchecked Sendable {
             for case let form as PackedWeights in forms where us_conv_same_weights(form.plan.native, native) {
                 return form
             }
-            let memory = AlignedMemory.allocate(byteCount: us_conv_weight_bytes(native))
+            let memory = AlignedMemory.allocate(byteCount: weightByteCount)
             let status = us_conv_pack(native, weight.pointer, memory)
             precondition(status == 0, "oneDNN could not pack weights of shape \(weight.shape) (status \(status))")
             let form = PackedWeights(plan: self, memory: memory)
@@ -94,5 +96,5 @@ final class PackedWeights: DerivedForm, @unchecked Sendable {
         self.memory = memory
     }
 
-    deinit { AlignedMemory.release(memory) }
+    deinit { AlignedMemory.release(memory, byteCount: plan.weightByteCount) }
 }

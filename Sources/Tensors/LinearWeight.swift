@@ -1,10 +1,11 @@
 import CKernels
+import Synchronization
 
 /// How the large linear layers of a network hold their weights and multiply.
 public enum Precision: String, Sendable, CaseIterable, Codable {
     /// Single precision throughout.
     case f32
-    /// Weights rounded to bf16, half the memory. Where the processor multiplies bf16, activations and attention are rounded as
+    /// Weights rounded to bf16, half the memory; those that a file holds as bf16 are used where they lie in the mapped file. Where the processor multiplies bf16, activations and attention are rounded as
     /// well; elsewhere products are done in single precision.
     case bf16
     /// Weights in 8 bits with one scale per output, a quarter of the memory; activations in 8 bits with one scale per token, products
@@ -38,10 +39,7 @@ public struct LinearWeight: Sendable {
             scales = nil
             sums = nil
         case .bf16:
-            let packed = TensorStorage(uninitialized: (rows * width + 1) / 2)
-            let target = Shared(UnsafeMutableRawPointer(packed.base).assumingMemoryBound(to: UInt16.self))
-            Parallel.forEach(count: rows) { us_f32_to_bf16(target.pointer + $0 * width, source.pointer + $0 * width, width) }
-            storage = packed
+            storage = Self.rounded(tensor)
             scales = nil
             sums = nil
         case .int8:
@@ -62,6 +60,42 @@ public struct LinearWeight: Sendable {
             self.sums = sums
         }
         withExtendedLifetime(tensor) {}
+    }
+
+    /// A matrix of bf16 as it is stored.
+    init(rounded storage: TensorStorage, shape: [Int]) {
+        self.shape = shape
+        self.storage = storage
+        precision = .bf16
+        scales = nil
+        sums = nil
+    }
+
+    /// Whether no number is infinite or NaN.
+    var isFinite: Bool {
+        guard precision == .bf16 else { return tensor.isFinite }
+        let source = Shared(UnsafeRawPointer(storage.base).assumingMemoryBound(to: UInt16.self)), isDamaged = Atomic(false)
+        withExtendedLifetime(storage) {
+            Parallel.forEachRange(count: shape.reduce(1, *), length: 1 << 15) { range in
+                WorkMemory.shared.lendFloats(range.count) { work in
+                    us_bf16_to_f32(work, source.pointer + range.lowerBound, range.count)
+                    if !us_all_finite(work, range.count) { isDamaged.store(true, ordering: .relaxed) }
+                }
+            }
+        }
+        return !isDamaged.load(ordering: .relaxed)
+    }
+
+    /// The numbers of a tensor as bf16.
+    static func rounded(_ tensor: Tensor) -> TensorStorage {
+        let rounded = TensorStorage(uninitialized: (tensor.count + 1) / 2)
+        let target = Shared(UnsafeMutableRawPointer(rounded.base).assumingMemoryBound(to: UInt16.self)), source = Shared(tensor.pointer)
+        withExtendedLifetime(tensor) {
+            Parallel.forEachRange(count: tensor.count, length: 1 << 15) {
+                us_f32_to_bf16(target.pointer + $0.lowerBound, source.pointer + $0.lowerBound, $0.count)
+            }
+        }
+        return rounded
     }
 
     /// The numbers in single precision.

@@ -36,7 +36,7 @@ struct StoredWeight: Sendable {
 }
 
 /// A tensor of a file, or some of its rows.
-struct StoredPart: Sendable {
+struct StoredPart: StorageLender {
     let file: SafetensorsFile
     let info: TensorInfo
     var rows: Range<Int>?
@@ -49,13 +49,24 @@ struct StoredPart: Sendable {
 
     var shape: [Int] { rows.map { [$0.count] + info.shape.dropFirst() } ?? info.shape }
 
+    /// The numbers as they lie in the mapped file, if they are bf16 at an even address.
+    var borrowed: TensorStorage? {
+        let row = info.shape.dropFirst().reduce(1, *)
+        let elements = rows.map { ($0.lowerBound * row)..<($0.upperBound * row) } ?? 0..<info.count
+        guard info.dtype == .bf16, !elements.isEmpty else { return nil }
+        return file.withBytes(info) { bytes in
+            guard let base = bytes.baseAddress, Int(bitPattern: base) % 2 == 0 else { return nil }
+            return TensorStorage(borrowing: base + 2 * elements.lowerBound, byteCount: 2 * elements.count, from: self)
+        }
+    }
+
     func load() throws -> Tensor {
         let row = info.shape.dropFirst().reduce(1, *)
         let elements = rows.map { ($0.lowerBound * row)..<($0.upperBound * row) } ?? 0..<info.count
         return try Tensor(file, info, elements: elements, shape: shape)
     }
 
-    /// The numbers are copied: the mapped pages need not stay in memory.
+    /// The mapped pages need not stay in memory.
     func release() { file.file.dropResidentPages(file.fileRange(info)) }
     func prefetch() { file.file.prefetch(file.fileRange(info)) }
 }

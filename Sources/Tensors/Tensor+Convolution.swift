@@ -136,12 +136,12 @@ private struct ConvolutionGeometry: Sendable {
     ) {
         let weights = convolution.packed(weight)
         let inSize = inChannels * input.reduce(1, *), outSize = outChannels * output.reduce(1, *)
-        let source = Shared((x: x, bias: bias?.pointer)), target = Shared(out)
+        let items = (0..<batch).map { convolution.frames(x + $0 * inSize) }
+        let offsets = Shared(bias?.pointer), target = Shared(out)
         Parallel.forEach(count: batch * convolution.taskCount) { index in
             let item = index / convolution.taskCount
             convolution.run(
-                index % convolution.taskCount, source.pointer.x + item * inSize, weights, source.pointer.bias,
-                into: target.pointer + item * outSize)
+                index % convolution.taskCount, items[item], weights, offsets.pointer, into: target.pointer + item * outSize)
         }
     }
 

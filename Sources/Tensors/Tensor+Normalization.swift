@@ -66,28 +66,18 @@ extension Tensor {
     /// Norm over the channels of a channel-first tensor, x / max(‖x‖, 1e-12)·√C·gamma, then SiLU if asked.
     ///
     /// - Parameter gamma: One scale per channel; `C` elements in any shape.
-    /// - Parameter before: Put before the result along the second dimension as it is.
     /// - Returns: `[C, …]` as self.
-    public func channelNorm(_ gamma: Tensor, silu: Bool = false, after before: Tensor? = nil) -> Tensor {
+    public func channelNorm(_ gamma: Tensor, silu: Bool = false) -> Tensor {
         precondition(
             rank >= 2 && gamma.count == shape[0], "a channel norm of shape \(shape) cannot take a gamma of \(gamma.shape)")
-        precondition(
-            before.map { $0.rank == rank && $0.shape[0] == shape[0] && $0.shape.dropFirst(2) == shape.dropFirst(2) } ?? true,
-            "\(before?.shape ?? []) does not go before \(shape)")
         let channels = shape[0], positions = count / channels
-        let lead = (before?.count ?? 0) / channels, line = lead + positions
-        var sizes = shape
-        sizes[1] += before?.shape[1] ?? 0
-        let source = Shared((x: pointer, gamma: gamma.pointer, before: before?.pointer))
-        return withExtendedLifetime((storage, gamma, before)) {
-            Tensor.filled(sizes) { out in
-                if let first = source.pointer.before {
-                    for channel in 0..<channels { (out.pointer + channel * line).update(from: first + channel * lead, count: lead) }
-                }
+        let source = Shared((x: pointer, gamma: gamma.pointer))
+        return withExtendedLifetime((storage, gamma)) {
+            Tensor.filled(shape) { out in
                 Parallel.forEachRange(count: positions, length: 1024) { range in
                     withUnsafeTemporaryAllocation(of: Float.self, capacity: 1024) { work in
                         us_channel_norm(
-                            out.pointer + lead + range.lowerBound, line, source.pointer.x + range.lowerBound, positions,
+                            out.pointer + range.lowerBound, positions, source.pointer.x + range.lowerBound, positions,
                             source.pointer.gamma, 1e-12, channels, range.count, silu, work.baseAddress)
                     }
                 }

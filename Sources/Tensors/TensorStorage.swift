@@ -15,13 +15,32 @@ final class TensorStorage: @unchecked Sendable {
     /// Forms of the same numbers that are dear to make, for instance weights packed for a convolution.
     let derived = Mutex<[any DerivedForm]>([])
 
+    /// Who owns the memory, if not this object; it is told when the memory is not needed any more.
+    private let lender: (any StorageLender)?
+
     init(uninitialized count: Int) {
         self.count = count
+        lender = nil
         base = StoragePool.shared.take(byteCount: count * MemoryLayout<Float>.stride)
             .bindMemory(to: Float.self, capacity: count)
     }
 
-    deinit { StoragePool.shared.give(base, byteCount: count * MemoryLayout<Float>.stride) }
+    /// Memory that another object owns, such as a part of a mapped file; nobody may write to it, and it need not be aligned.
+    init(borrowing base: UnsafeRawPointer, byteCount: Int, from lender: any StorageLender) {
+        count = (byteCount + 3) / 4
+        self.lender = lender
+        self.base = UnsafeMutableRawPointer(mutating: base).assumingMemoryBound(to: Float.self)
+    }
+
+    deinit {
+        if let lender { lender.release() } else { StoragePool.shared.give(base, byteCount: count * MemoryLayout<Float>.stride) }
+    }
+}
+
+/// The owner of memory that a ``TensorStorage`` borrows.
+protocol StorageLender: Sendable {
+    /// The memory is not needed at present.
+    func release()
 }
 
 /// Something computed from a tensor's numbers and kept with them.
@@ -34,7 +53,7 @@ protocol DerivedForm: AnyObject, Sendable {}
 private final class StoragePool: @unchecked Sendable {
     static let shared = StoragePool()
     /// Blocks outside the first two bounds are left to the allocator; the pool keeps at most the third, in bytes.
-    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 28
+    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 26
 
     private struct State: @unchecked Sendable {
         var blocks: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
@@ -54,20 +73,20 @@ private final class StoragePool: @unchecked Sendable {
     func give(_ base: UnsafeMutablePointer<Float>, byteCount: Int) {
         let block = Shared(UnsafeMutableRawPointer(base))
         guard byteCount >= Self.smallest, byteCount <= Self.largest else {
-            return AlignedMemory.release(block.pointer)
+            return AlignedMemory.release(block.pointer, byteCount: byteCount)
         }
-        let surplus: Shared<[UnsafeMutableRawPointer]> = state.withLock { state in
+        let surplus: Shared<[(byteCount: Int, base: UnsafeMutableRawPointer)]> = state.withLock { state in
             state.blocks.append((byteCount, block.pointer))
             state.total += byteCount
-            var dropped: [UnsafeMutableRawPointer] = []
+            var dropped: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
             while state.total > Self.capacity {
                 let oldest = state.blocks.removeFirst()
                 state.total -= oldest.byteCount
-                dropped.append(oldest.base)
+                dropped.append(oldest)
             }
             return Shared(dropped)
         }
-        for base in surplus.pointer { AlignedMemory.release(base) }
+        for block in surplus.pointer { AlignedMemory.release(block.base, byteCount: block.byteCount) }
     }
 }
 
@@ -76,22 +95,50 @@ enum AlignedMemory {
     /// arithmetic of most operations.
     private static let hugePage = 1 << 21
 
-    /// At least 64 bytes, aligned to 64; free with `free`.
+    /// At least `byteCount` bytes, aligned to 64; to be released with the same count.
     static func allocate(byteCount: Int) -> UnsafeMutableRawPointer {
+        #if os(Linux)
+            if let length = mappedLength(byteCount) {
+                guard let base = map(length) else { fatalError("out of memory: \(byteCount) bytes for a tensor cannot be had") }
+                return base
+            }
+        #endif
         var pointer: UnsafeMutableRawPointer?
-        let isLarge = byteCount >= 2 * hugePage
-        let rounded = max((byteCount + 63) / 64 * 64, 64)
-        guard posix_memalign(&pointer, isLarge ? hugePage : 64, rounded) == 0, let pointer else {
+        guard posix_memalign(&pointer, 64, max((byteCount + 63) / 64 * 64, 64)) == 0, let pointer else {
             fatalError("out of memory: \(byteCount) bytes for a tensor cannot be had")
         }
-        #if os(Linux)
-            // Whole pages only; a refusal costs nothing but the gain.
-            if isLarge { _ = madvise(pointer, rounded / hugePage * hugePage, MADV_HUGEPAGE) }
-        #endif
         return pointer
     }
 
-    static func release(_ pointer: UnsafeMutableRawPointer) { free(pointer) }
+    static func release(_ pointer: UnsafeMutableRawPointer, byteCount: Int) {
+        #if os(Linux)
+            if let length = mappedLength(byteCount) {
+                munmap(pointer, length)
+                return
+            }
+        #endif
+        free(pointer)
+    }
+
+    #if os(Linux)
+        /// Large blocks are mapped here and not by the allocator, which keeps what was freed: blocks of many sizes then leave holes that
+        /// nothing fits. Nil for small ones.
+        private static func mappedLength(_ byteCount: Int) -> Int? {
+            byteCount >= 2 * hugePage ? (byteCount + 4095) / 4096 * 4096 : nil
+        }
+
+        private static func map(_ length: Int) -> UnsafeMutableRawPointer? {
+            let whole = length + hugePage
+            guard let start = mmap(nil, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), start != MAP_FAILED else { return nil }
+            let skipped = (hugePage - Int(bitPattern: start) % hugePage) % hugePage
+            let base = start + skipped
+            if skipped > 0 { munmap(start, skipped) }
+            if skipped < hugePage { munmap(base + length, hugePage - skipped) }
+            // Whole pages only; a refusal costs nothing but the gain.
+            _ = madvise(base, length / hugePage * hugePage, MADV_HUGEPAGE)
+            return base
+        }
+    #endif
 }
 
 /// Work memory that is used again instead of being returned to the system after every operation.
@@ -118,7 +165,7 @@ final class WorkMemory: @unchecked Sendable {
                 blocks.sort { $0.byteCount < $1.byteCount }
                 return blocks.count > 16 ? blocks.removeFirst() : nil
             }
-            if let surplus { AlignedMemory.release(surplus.base) }
+            if let surplus { AlignedMemory.release(surplus.base, byteCount: surplus.byteCount) }
         }
         return try body(block.base)
     }

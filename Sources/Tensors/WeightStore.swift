@@ -227,6 +227,23 @@ public final class WeightStore: Sendable {
         }
     }
 
+    /// A matrix for a linear layer; what is wrong with it is recorded as by ``tensor(_:shape:)``.
+    ///
+    /// With `precision` bf16 a matrix that the file holds as bf16, and that no adapter changes, is used where it lies in the mapped file.
+    public func linearWeight(_ name: String, shape: [Int], _ precision: Precision) -> LinearWeight {
+        let isFirst = state.withLock { !$0.used.contains(name) }
+        guard precision == .bf16, let weight = weights[name], weight.scale == nil, weight.changes.isEmpty,
+            Self.fitting(weight.shape, shape) == shape, let storage = weight.part.borrowed
+        else { return LinearWeight(tensor(name, shape: shape), precision) }
+        state.withLock { _ = $0.used.insert(name) }
+        let matrix = LinearWeight(rounded: storage, shape: shape)
+        if isFirst {
+            if !matrix.isFinite { report("tensor '\(name)' holds NaN or infinity; the file is damaged") }
+            weight.part.release()
+        }
+        return matrix
+    }
+
     /// Where a tensor of the given shape (−1: any size) lies; nil if there is none, which ``finish()`` then reports.
     func stored(_ name: String, shape: [Int]) -> StoredWeight? {
         guard let weight = weights[name] else {
@@ -322,6 +339,12 @@ public struct WeightScope: Sendable {
     public func scope(_ name: String, _ index: Int) -> WeightScope { scope("\(name).\(index)") }
     /// A tensor of the given shape; see ``WeightStore/tensor(_:shape:)``.
     public func tensor(_ name: String, shape: [Int]) -> Tensor { store.tensor(full(name), shape: shape) }
+    /// A matrix for a linear layer; see ``WeightStore/linearWeight(_:shape:_:)``.
+    ///
+    /// - Parameter isLarge: Whether the layer takes the precision that the weights were opened with.
+    public func linearWeight(_ name: String, shape: [Int], isLarge: Bool = true) -> LinearWeight {
+        store.linearWeight(full(name), shape: shape, isLarge ? store.precision : .f32)
+    }
     public func contains(_ name: String) -> Bool { store.contains(full(name)) }
     public func shape(_ name: String) -> [Int]? { store.shape(full(name)) }
     private func full(_ name: String) -> String { prefix.isEmpty ? name : "\(prefix).\(name)" }

@@ -28,28 +28,44 @@ struct KernelLevelTests {
         for (inputs, outputs, frames, height, width, time) in [(16, 20, 3, 7, 9, 3), (24, 70, 1, 8, 8, 1), (20, 33, 2, 6, 5, 3)] {
             convolve(level, inputs, outputs, frames, height, width, time)
         }
+        convolve(level, 19, 3, 3, 6, 10, 3, isRounded: true)
+        convolve(level, 17, 24, 1, 8, 10, 1, isDoubled: true)
     }
 
-    /// Winograd's method against a sum over all taps; time is padded on the left alone.
+    /// Winograd's method against a sum over all taps; time is padded on the left alone. Frames are plain, rounded to bf16 or doubled in
+    /// height and width on the way.
     private func convolve(
-        _ level: us_level, _ inputs: Int, _ outputs: Int, _ frames: Int, _ height: Int, _ width: Int, _ time: Int
+        _ level: us_level, _ inputs: Int, _ outputs: Int, _ frames: Int, _ height: Int, _ width: Int, _ time: Int,
+        isRounded: Bool = false, isDoubled: Bool = false
     ) {
-        let x = noise([inputs, frames, height, width]), w = noise([outputs, inputs, time, 3, 3], seed: 2), b = noise([outputs], seed: 3)
+        var source = noise([inputs, frames, isDoubled ? height / 2 : height, isDoubled ? width / 2 : width])
+        var w = noise([outputs, inputs, time, 3, 3], seed: 2)
+        let b = noise([outputs], seed: 3)
+        let halves = (LinearWeight.rounded(source), LinearWeight.rounded(w))
+        if isRounded {
+            source = LinearWeight(source.reshaped(1, -1), .bf16).tensor.reshaped(source.shape)
+            w = LinearWeight(w.reshaped(1, -1), .bf16).tensor.reshaped(w.shape)
+        }
+        let x = isDoubled ? source.upsampled2x() : source
         var shape = us_winograd(
             in_channels: inputs, out_channels: outputs, frames: frames, height: height, width: width, out_frames: frames,
             out_height: height, out_width: width, time: time, pad_time: Int64(time - 1), pad_top: 1, pad_left: 1,
-            level: Int32(level.rawValue))
-        let packed = AlignedMemory.allocate(byteCount: us_winograd_weight_bytes(&shape)).assumingMemoryBound(to: Float.self)
-        let work = AlignedMemory.allocate(byteCount: us_winograd_work_bytes(&shape, 2)).assumingMemoryBound(to: Float.self)
-        defer {
-            AlignedMemory.release(packed)
-            AlignedMemory.release(work)
+            doubled: isDoubled, level: Int32(level.rawValue))
+        let plane = source.shape[2] * source.shape[3]
+        let (pixels, weights) = isRounded ? (halves.0.base, halves.1.base) : (source.storage.base, w.storage.base)
+        let clip = (0..<frames).map {
+            us_frame(
+                pixels: UnsafeRawPointer(pixels) + $0 * plane * (isRounded ? 2 : 4), stride: frames * plane, bf16: isRounded)
         }
-        for panel in 0..<us_winograd_panels(&shape) { us_winograd_pack(&shape, w.pointer, panel, packed) }
+        let packed = TensorStorage(uninitialized: us_winograd_weight_bytes(&shape) / 4)
+        let work = TensorStorage(uninitialized: us_winograd_work_bytes(&shape, 2) / 4)
         let y = Tensor([outputs, frames, height, width]) { out in
             guard let out = out.baseAddress else { return }
-            for first in stride(from: 0, to: (height + 1) / 2, by: 2) {
-                us_winograd_run(&shape, x.pointer, packed, b.pointer, out, first, min(2, (height + 1) / 2 - first), work)
+            withExtendedLifetime((source, w, halves)) {
+                for panel in 0..<us_winograd_panels(&shape) { us_winograd_pack(&shape, weights, isRounded, panel, packed.base) }
+                for first in stride(from: 0, to: (height + 1) / 2, by: 2) {
+                    us_winograd_run(&shape, clip, packed.base, b.pointer, out, first, min(2, (height + 1) / 2 - first), work.base)
+                }
             }
         }
         let (xs, ws, bs) = (x.array, w.array, b.array)

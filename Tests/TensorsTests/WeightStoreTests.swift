@@ -90,4 +90,25 @@ struct WeightStoreTests {
             guard bf16[index].bitPattern == UInt32(value) << 16 else { Issue.record("bf16 \(value)"); break }
         }
     }
+
+    /// Layers of bf16 take what a file holds as bf16 from where it lies.
+    @Test func halvesAreUsedInPlace() throws {
+        let (rows, columns) = (7, 70)
+        let matrix = Tensor((0..<rows * columns).map { Float($0 % 31) / 8 - 2 }, [rows, columns])
+        let writer = try SafetensorsWriter(path: folder.appending(path: "m.safetensors").path)
+        for (name, values) in [("good", matrix), ("bad", Tensor(repeating: .infinity, [rows, columns]))] {
+            let bits = values.array.map { UInt16($0.bitPattern >> 16) }
+            writer.begin(name, dtype: .bf16, elementShape: [columns])
+            try bits.withUnsafeBytes { try writer.append($0) }
+        }
+        try writer.finish(sync: false)
+        let weights = try WeightStore(path: folder.path, precision: .bf16)
+        let weight = weights.root.linearWeight("good", shape: [rows, columns])
+        #expect(weight.tensor.array == matrix.array && weight.precision == .bf16)
+        let x = Tensor((0..<9 * columns).map { Float($0 % 13) / 4 }, [9, columns])
+        #expect(x.linear(weight).array == x.linear(LinearWeight(matrix, .bf16)).array)
+        #expect(weights.root.linearWeight("good", shape: [rows, columns], isLarge: false).precision == .f32)
+        _ = weights.root.linearWeight("bad", shape: [rows, columns])
+        #expect(message { try weights.finish() }.contains("tensor 'bad' holds NaN or infinity"))
+    }
 }

@@ -134,6 +134,13 @@ void us_quantize_rows(int8_t *out, float *scales, int32_t *sums, const float *x,
 
 // 3×3 convolutions by Winograd's method: a task takes some rows of 2×2 output tiles through all frames.
 
+/// One frame of a clip, [channels, height, width]: channels lie `stride` elements apart; bf16 or f32.
+typedef struct {
+    const void *pixels;
+    size_t stride;
+    bool bf16;
+} us_frame;
+
 /// One picture or clip: [in, frames, height, width] → [out, out_frames, out_height, out_width]; kernel [time, 3, 3], all strides 1.
 typedef struct {
     /// At least 16 input channels.
@@ -143,6 +150,8 @@ typedef struct {
     size_t time;
     /// Zeros before the first frame, row (at most 2) and column (at most 2).
     int64_t pad_time, pad_top, pad_left;
+    /// The frames have half of `height` and `width`, and are read as if each of their pixels were four.
+    bool doubled;
     int32_t level;
 } us_winograd;
 
@@ -151,10 +160,11 @@ size_t us_winograd_panels(const us_winograd *w);
 size_t us_winograd_weight_bytes(const us_winograd *w);
 /// Bytes of work memory for a task of `rows` rows of tiles.
 size_t us_winograd_work_bytes(const us_winograd *w, size_t rows);
-/// Packs weights [out, in, time, 3, 3].
-void us_winograd_pack(const us_winograd *w, const float *weights, size_t panel, float *packed);
+/// Packs weights [out, in, time, 3, 3], of bf16 or f32.
+void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed);
+/// `x` has one entry for each frame.
 void us_winograd_run(
-    const us_winograd *w, const float *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
     float *work);
 
 void us_f32_to_bf16(uint16_t *out, const float *x, size_t n);

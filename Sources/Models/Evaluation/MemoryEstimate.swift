@@ -57,7 +57,7 @@ public struct MemoryEstimate: Sendable {
         }
     }
 
-    /// Planes of the decoder's widest level, per channel of its last one, that are in memory at once: four frames of several layers' values
-    /// and two remembered ones of each (measured).
-    private static let planes = 100
+    /// Planes of the decoder's widest level, per channel of its last one, that are in memory at once: values of several layers and two
+    /// remembered frames of each (measured).
+    private static let planes = 34
 }

@@ -98,10 +98,10 @@ public struct CLIPVision: Sendable {
             return Layer(
                 attentionNorm: LayerNorm(scope.scope("layer_norm1"), d, eps: c.eps),
                 feedForwardNorm: LayerNorm(scope.scope("layer_norm2"), d, eps: c.eps),
-                q: Linear(scope.scope("self_attn.q_proj"), d, d), k: Linear(scope.scope("self_attn.k_proj"), d, d),
-                v: Linear(scope.scope("self_attn.v_proj"), d, d), out: Linear(scope.scope("self_attn.out_proj"), d, d),
-                feedForwardIn: Linear(scope.scope("mlp.fc1"), d, c.intermediateSize),
-                feedForwardOut: Linear(scope.scope("mlp.fc2"), c.intermediateSize, d))
+                q: Linear(scope.scope("self_attn.q_proj"), d, d, isLarge: true), k: Linear(scope.scope("self_attn.k_proj"), d, d, isLarge: true),
+                v: Linear(scope.scope("self_attn.v_proj"), d, d, isLarge: true), out: Linear(scope.scope("self_attn.out_proj"), d, d, isLarge: true),
+                feedForwardIn: Linear(scope.scope("mlp.fc1"), d, c.intermediateSize, isLarge: true),
+                feedForwardOut: Linear(scope.scope("mlp.fc2"), c.intermediateSize, d, isLarge: true))
         }
         let hasProjection = weights.contains("visual_projection.weight")
         projection = hasProjection ? weights.root.tensor("visual_projection.weight", shape: [c.projectionDim, d]) : nil

@@ -8,8 +8,7 @@ struct Linear: Sendable {
     /// - Parameter isLarge: Whether the layer takes the precision that the weights were opened with; small ones at the ends of a
     ///   network, which cost little and spoil much, stay in single precision.
     init(_ weights: WeightScope, _ inputs: Int, _ outputs: Int, isLarge: Bool = false) {
-        weight = LinearWeight(
-            weights.tensor("weight", shape: [outputs, inputs]), isLarge ? weights.store.precision : .f32)
+        weight = weights.linearWeight("weight", shape: [outputs, inputs], isLarge: isLarge)
         bias = weights.tensor("bias", shape: [outputs])
     }
 

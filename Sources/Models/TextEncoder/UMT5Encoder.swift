@@ -60,9 +60,9 @@ public struct UMT5Encoder: Sendable {
 
     struct Layer: Sendable {
         let attentionNorm, feedForwardNorm: Tensor  // [dim]
-        let q, k, v, o: Tensor
+        let q, k, v, o: LinearWeight
         let bias: Tensor  // [buckets, heads]
-        let gate, up, down: Tensor
+        let gate, up, down: LinearWeight
     }
 
     /// Builds the network from a checkpoint; a decoder beside it is ignored.
@@ -80,12 +80,12 @@ public struct UMT5Encoder: Sendable {
             let a = weights.scope("encoder.block.\(index).layer.0"), f = weights.scope("encoder.block.\(index).layer.1")
             return Layer(
                 attentionNorm: a.tensor("layer_norm.weight", shape: [c.dim]), feedForwardNorm: f.tensor("layer_norm.weight", shape: [c.dim]),
-                q: a.tensor("SelfAttention.q.weight", shape: [inner, c.dim]), k: a.tensor("SelfAttention.k.weight", shape: [inner, c.dim]),
-                v: a.tensor("SelfAttention.v.weight", shape: [inner, c.dim]), o: a.tensor("SelfAttention.o.weight", shape: [c.dim, inner]),
+                q: a.linearWeight("SelfAttention.q.weight", shape: [inner, c.dim]), k: a.linearWeight("SelfAttention.k.weight", shape: [inner, c.dim]),
+                v: a.linearWeight("SelfAttention.v.weight", shape: [inner, c.dim]), o: a.linearWeight("SelfAttention.o.weight", shape: [c.dim, inner]),
                 bias: a.tensor("SelfAttention.relative_attention_bias.weight", shape: [c.buckets, c.heads]),
-                gate: f.tensor("DenseReluDense.wi_0.weight", shape: [c.feedForwardDim, c.dim]),
-                up: f.tensor("DenseReluDense.wi_1.weight", shape: [c.feedForwardDim, c.dim]),
-                down: f.tensor("DenseReluDense.wo.weight", shape: [c.dim, c.feedForwardDim]))
+                gate: f.linearWeight("DenseReluDense.wi_0.weight", shape: [c.feedForwardDim, c.dim]),
+                up: f.linearWeight("DenseReluDense.wi_1.weight", shape: [c.feedForwardDim, c.dim]),
+                down: f.linearWeight("DenseReluDense.wo.weight", shape: [c.dim, c.feedForwardDim]))
         }
         weights.ignore { $0.hasPrefix("decoder.") || $0 == "lm_head.weight" || $0 == "encoder.embed_tokens.weight" }
         try weights.finish()

@@ -10,19 +10,22 @@ public import Tensors
 ///     for t in 0..<latents.shape[1] { write(decoder.decode(latents.sliced(1, t..<(t + 1)))) }
 public struct AutoencoderKLWan: Sendable {
     public let configuration: VAEConfiguration
-    let encoder: VAEEncoder
-    let quantize: (weight: Tensor, bias: Tensor)  // 1×1×1 convolutions around the latents
-    let dequantize: (weight: Tensor, bias: Tensor)
-    let decoder: VAEDecoder
+    private let encoder: VAEEncoder?
+    private let decoder: VAEDecoder?
+    private let quantize, dequantize: (weight: Tensor, bias: Tensor)  // 1×1×1 convolutions around the latents
     let mean, std: Tensor  // [z, 1, 1, 1]
+
+    /// What a program does with the network.
+    public enum Half: Sendable { case encoder, decoder }
 
     /// Builds the network from a checkpoint.
     ///
+    /// - Parameter half: The only half that is used: the weights of the other one are not read.
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
-    public init(_ weights: WeightStore) throws {
+    public init(_ weights: WeightStore, only half: Half? = nil) throws {
         configuration = try weights.configuration()
         let z = configuration.latentChannels
-        encoder = VAEEncoder(weights.scope("encoder"), configuration)
+        encoder = half == .decoder ? nil : VAEEncoder(weights.scope("encoder"), configuration)
         quantize = (
             weights.tensor("quant_conv.weight", shape: [2 * z, 2 * z, 1, 1, 1]),
             weights.tensor("quant_conv.bias", shape: [2 * z])
@@ -31,7 +34,8 @@ public struct AutoencoderKLWan: Sendable {
             weights.tensor("post_quant_conv.weight", shape: [z, z, 1, 1, 1]),
             weights.tensor("post_quant_conv.bias", shape: [z])
         )
-        decoder = VAEDecoder(weights.scope("decoder"), configuration)
+        decoder = half == .encoder ? nil : VAEDecoder(weights.scope("decoder"), configuration)
+        if let half { weights.ignore { $0.hasPrefix(half == .encoder ? "decoder." : "encoder.") } }
         mean = Tensor(configuration.latentsMean, [z, 1, 1, 1])
         std = Tensor(configuration.latentsStd, [z, 1, 1, 1])
         try weights.finish()
@@ -85,6 +89,18 @@ public struct AutoencoderKLWan: Sendable {
     public func encoderStream() -> EncoderStream { EncoderStream(model: self) }
     /// Starts decoding a clip of any length.
     public func decoderStream() -> DecoderStream { DecoderStream(model: self) }
+
+    /// A chunk of patchified frames → moments `[2·z, 1, h, w]`.
+    func moments(_ chunk: Tensor, _ memory: inout CausalMemory) -> Tensor {
+        guard let encoder else { preconditionFailure("the autoencoder was built to decode only") }
+        return encoder(chunk, &memory).conv3d(quantize.weight, quantize.bias)
+    }
+
+    /// A latent frame `[z, 1, h, w]` (not standardised) → patchified frames.
+    func frames(_ latent: Tensor, _ memory: inout CausalMemory) -> Tensor {
+        guard let decoder else { preconditionFailure("the autoencoder was built to encode only") }
+        return decoder(latent.conv3d(dequantize.weight, dequantize.bias), &memory)
+    }
 
     /// Folds patches of pixels into channels: channel c·p² + column·p + row.
     func patchified(_ x: Tensor) -> Tensor {

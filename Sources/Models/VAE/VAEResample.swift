@@ -32,7 +32,8 @@ struct VAEUpsample: Sendable {
     let time: CausalConv3d?  // [2·channels, channels, 3, 1, 1]
 
     init(_ weights: WeightScope, _ channels: Int, _ outChannels: Int, time hasTime: Bool) {
-        weight = ConvolutionWeight(weights.tensor("resample.1.weight", shape: [outChannels, channels, 3, 3]).unsqueezed(2))
+        weight = ConvolutionWeight(
+            weights.tensor("resample.1.weight", shape: [outChannels, channels, 3, 3]).unsqueezed(2), weights.store.precision)
         bias = weights.tensor("resample.1.bias", shape: [outChannels])
         time = hasTime ? CausalConv3d(weights.scope("time_conv"), channels, 2 * channels, [3, 1, 1]) : nil
     }
@@ -49,7 +50,9 @@ struct VAEUpsample: Sendable {
                 x = time(x, &memory).reshaped(2, C, T, H, W).permuted(1, 2, 0, 3, 4).reshaped(C, 2 * T, H, W)
             }
         }
-        return x.upsampled2x().conv3d(weight, bias, padding: [0, 1, 1])  // [out, T or 2T, 2H, 2W]
+        return weight.takesFrames
+            ? Tensor.conv3d(x.clipFrames, weight, bias, padding: [0, 1, 1], isDoubled: true)
+            : x.upsampled2x().conv3d(weight, bias, padding: [0, 1, 1])  // [out, T or 2T, 2H, 2W]
     }
 }
 

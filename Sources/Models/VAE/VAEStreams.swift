@@ -34,7 +34,7 @@ public struct EncoderStream: Sendable {
             let length = memory.isFirstChunk ? 1 : 4
             guard start + length <= all.shape[1] else { break }
             let chunk = model.patchified(all.sliced(1, start..<(start + length)))
-            results.append(model.encoder(chunk, &memory).conv3d(model.quantize.weight, model.quantize.bias))
+            results.append(model.moments(chunk, &memory))
             start += length
         }
         pending = start < all.shape[1] ? all.sliced(1, start..<all.shape[1]) : nil
@@ -60,7 +60,6 @@ public struct DecoderStream: Sendable {
         precondition(
             latent.rank == 4 && latent.shape[0] == model.configuration.latentChannels && latent.shape[1] == 1,
             "one latent frame [\(model.configuration.latentChannels), 1, h, w] is needed, not \(latent.shape)")
-        let z = latent.conv3d(model.dequantize.weight, model.dequantize.bias)
-        return model.unpatchified(model.decoder(z, &memory)).clamped(-1...1)
+        return model.unpatchified(model.frames(latent, &memory)).clamped(-1...1)
     }
 }

@@ -33,15 +33,9 @@ extension AutoencoderKLWan {
         guard max(latents.shape[2], latents.shape[3]) > tiles.source.size else { return decode(latents) }
         let frames = tiled(latents, tiles) { _, tile in
             var memory = CausalMemory()
-            let z = tile.conv3d(dequantize.weight, dequantize.bias)
-            return Tensor.concatenated((0..<z.shape[1]).map { decoder(z.sliced(1, $0..<($0 + 1)), &memory) }, 1)
+            return Tensor.concatenated((0..<tile.shape[1]).map { self.frames(tile.sliced(1, $0..<($0 + 1)), &memory) }, 1)
         }
         return unpatchified(frames).clamped(-1...1)
-    }
-
-    /// The moments of one chunk of patchified frames.
-    fileprivate func moments(_ chunk: Tensor, _ memory: inout CausalMemory) -> Tensor {
-        encoder(chunk, &memory).conv3d(quantize.weight, quantize.bias)
     }
 
     /// Runs `body` on the numbered tiles of `[C, T, H, W]` and joins the results, of which each keeps `target.stride` rows and columns.
@@ -141,7 +135,7 @@ struct TiledStream: Sendable {
     mutating func decode(_ latent: Tensor) -> Tensor {
         let model = model
         let frames = run(model.destandardized(latent), VAETiles(decoding: model, tiling)) {
-            model.decoder($0.conv3d(model.dequantize.weight, model.dequantize.bias), &$1)
+            model.frames($0, &$1)
         }
         return model.unpatchified(frames).clamped(-1...1)
     }

@@ -7,10 +7,11 @@ public enum VideoAutoencoder: Sendable {
 
     /// Builds the network that a checkpoint names.
     ///
+    /// - Parameter half: The only half that is used; see ``AutoencoderKLWan/init(_:only:)``.
     /// - Throws: `WeightError` when the class is unknown, or configuration or tensors do not fit.
-    public init(_ weights: WeightStore) throws {
+    public init(_ weights: WeightStore, only half: AutoencoderKLWan.Half? = nil) throws {
         switch try weights.className() {
-        case "AutoencoderKLWan": self = .wan(try AutoencoderKLWan(weights))
+        case "AutoencoderKLWan": self = .wan(try AutoencoderKLWan(weights, only: half))
         case "BlockVAE": self = .block(try BlockVAE(weights))
         case let other:
             throw WeightError(

@@ -51,10 +51,10 @@ struct WanFaceAdapter: Sendable {
     init(_ weights: WeightScope, _ c: WanConfiguration) {
         heads = c.heads
         eps = c.eps
-        toQ = Linear(weights.scope("to_q"), c.dim, c.dim)
-        toK = Linear(weights.scope("to_k"), c.dim, c.dim)
-        toV = Linear(weights.scope("to_v"), c.dim, c.dim)
-        toOut = Linear(weights.scope("to_out"), c.dim, c.dim)
+        toQ = Linear(weights.scope("to_q"), c.dim, c.dim, isLarge: true)
+        toK = Linear(weights.scope("to_k"), c.dim, c.dim, isLarge: true)
+        toV = Linear(weights.scope("to_v"), c.dim, c.dim, isLarge: true)
+        toOut = Linear(weights.scope("to_out"), c.dim, c.dim, isLarge: true)
         normQ = weights.tensor("norm_q.weight", shape: [c.headDim])
         normK = weights.tensor("norm_k.weight", shape: [c.headDim])
     }

@@ -91,7 +91,7 @@ func run() throws {
         // Keys and values of the text are a part of PyTorch's forward pass, so they are of ours here.
         outcome = measured { transformer(x, timesteps: [500], transformer.conditioning(text: text)) }
     case "vae":
-        let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model")))
+        let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model"), precision: precision), only: .decoder)
         let latents = try input("latents")
         outcome = measured { vae.decode(latents) }
     case "elementwise":
