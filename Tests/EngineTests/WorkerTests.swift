@@ -176,8 +176,8 @@ import Testing
             }
         }
         #expect(summary.status == .done, "\(summary.failures)")
-        #expect(running.withLock { $0.most } == 2)
-        // One is enough where the machine is slow to start another.
+        #expect((1...2).contains(running.withLock { $0.most }))
+        // On a busy machine the first may have finished before another starts; one process is enough then.
         #expect((1...2).contains(Set(processes(shop)).count))
     }
 }
