@@ -3,13 +3,20 @@
 # makes the same film as with everything stored.
 #
 #     Tests/streaming.sh [SECONDS]      length of the film, 60 if missing; that of the stored run, for comparison, is 5 s at most
+#
+# UNDERSTUDY=PROGRAM tries that program instead of a fresh build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-60}
-swift build -c release --product understudy
-understudy=$(swift build -c release --show-bin-path)/understudy
+if [ -z "${UNDERSTUDY:-}" ]; then
+    swift build -c release --product understudy
+    UNDERSTUDY=$(swift build -c release --show-bin-path)/understudy
+fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+# A copy: builds may go on meanwhile.
+understudy=$folder/understudy
+cp "$UNDERSTUDY" "$understudy"
 cat > "$folder/chain.yaml" <<'YAML'
 understudy: 1
 name: chain

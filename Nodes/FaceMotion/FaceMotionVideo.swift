@@ -10,7 +10,8 @@ public struct FaceMotionVideo: Node {
     public static let summary = "Encodes face crops into implicit motion tokens: expression, lips and eyes."
     public static let cost = NodeCost(threads: .all, memory: 256 << 20)
 
-    @Input("Square face crops, one per frame; brought to the encoder's size where they have another.") var crops: Video
+    @Input("Square face crops, one per frame; brought to the encoder's size where they have another.", readsInOrder: true)
+    var crops: Video
     @Input("The face motion encoder.") var model: ModelFolder
     @Output("Motion tokens per frame.") var motion: FaceMotion
 

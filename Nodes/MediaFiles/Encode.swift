@@ -16,9 +16,8 @@ public enum FilmCodec: String, ParameterChoice {
 /// Encodes frames, and sound, to a film.
 public struct VideoEncode: Node {
     public static let type: NodeType = "video.encode"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Encodes frames and sound to an MP4 film (or a PNG sequence) that keeps every time stamp."
-    public static let cost = NodeCost(threads: .all)
 
     @Input("The frames.", readsInOrder: true) var video: Video
     @Input("The sound; cut where the frames end.") var audio: Audio?
@@ -50,9 +49,8 @@ public struct VideoEncode: Node {
 /// Encodes control images to a film, to look at them.
 public struct MapsEncode: Node {
     public static let type: NodeType = "maps.encode"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Encodes control images to an MP4 film or a PNG sequence."
-    public static let cost = NodeCost(threads: .all)
 
     @Input("The control images.", readsInOrder: true) var maps: Maps
     @Parameter("h264 plays everywhere, lossless keeps RGB, png makes a tar archive of pictures.") var codec = FilmCodec.h264

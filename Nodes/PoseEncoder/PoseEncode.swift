@@ -10,8 +10,8 @@ public struct PoseEncode: Node {
         "Encodes skeleton and head sphere maps into pose features on the latent grid, over the whole clip."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 
-    @Input("Skeleton maps, one per frame.") var skeleton: Maps
-    @Input("Head sphere maps, as many and as large.") var sphere: Maps
+    @Input("Skeleton maps, one per frame.", readsInOrder: true) var skeleton: Maps
+    @Input("Head sphere maps, as many and as large.", readsInOrder: true) var sphere: Maps
     @Input("The pose encoder.") var model: ModelFolder
     @Output("Pose features; where the clip is not 1 + 4k frames long, its last maps are held.")
     var features: PoseFeatures

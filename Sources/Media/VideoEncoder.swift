@@ -63,8 +63,8 @@ final class VideoEncoder {
         // Without B frames the order of decoding is the order of showing: MP4 has no place for the length of the last
         // frame otherwise, where frames stand at uneven distances.
         allocated.pointee.max_b_frames = 0
-        // x264's output depends on how many threads share a picture: a fixed number, whatever the machine.
-        allocated.pointee.thread_count = 4
+        // x264's output depends on how many threads it has: one, whatever the machine and however many the run may use.
+        allocated.pointee.thread_count = 1
         allocated.pointee.flags |= AV_CODEC_FLAG_BITEXACT
         if muxer.wantsGlobalHeader { allocated.pointee.flags |= AV_CODEC_FLAG_GLOBAL_HEADER }
         var settings: OpaquePointer?

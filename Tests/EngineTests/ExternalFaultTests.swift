@@ -79,6 +79,23 @@ import Testing
         #expect(try shop.value("one", text) == 1)
     }
 
+    @Test("a damaged file of an artifact that the index holds is found by verification, and made anew for the next program")
+    func damagedCopies() throws {
+        let shop = try run("").shop
+        let store = try CacheStore(root: shop.storePath)
+        let copies = try store.list().map { store.path(of: $0.digest, suffix: $0.suffix) }.filter(FileManager.default.fileExists)
+        let copy = try #require(copies.first)
+        chmod(copy, 0o644)
+        let handle = try #require(FileHandle(forUpdatingAtPath: copy))
+        try handle.seek(toOffset: try handle.seekToEnd() - 1)
+        try handle.write(contentsOf: Data([0x55]))
+        try handle.close()
+        #expect(try store.verify().damaged == [copy])
+        #expect(try store.verify().isClean)
+        let again = try run("# changed", in: shop.folder)
+        #expect(again.summary.ran.map(\.node) == ["bad"] && FileManager.default.fileExists(atPath: copy))
+    }
+
     @Test("what a program says without end of line, or as no text, is neither held nor a failure")
     func garbage() throws {
         let (_, summary) = try run(

@@ -272,6 +272,8 @@ def main():
             sys.exit(f"error: round {number} (seed {options.seed}): '{kind}' killed {place}: {finding}\nthe store is in {folder}/store")
         if sys.stdout.isatty():
             print(f"\r{torture.kills} of {options.count}", end="", flush=True)
+        elif number % 10 == 9:
+            print(f"{torture.kills} of {options.count} after {time.monotonic() - begin:.0f} s", flush=True)
     shutil.rmtree(folder)
     print(f"\n{torture.kills} kills in {number + 1} rounds and {time.monotonic() - begin:.0f} s; nothing was lost by any")
     for kind, count in sorted(torture.tally.items()):

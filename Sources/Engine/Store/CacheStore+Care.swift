@@ -108,6 +108,7 @@ extension CacheStore {
             let state = FileState(path: path)
             let isInline = try snapshot { try StoreReader(db: $0, store: self).isInline(object.digest, suffix: object.suffix) }
             if isInline {
+                if dropDamagedCopy(of: object.digest) { damaged.append(path) }
                 try database.write { db in
                     guard !isSound(object.digest, suffix: object.suffix, db) else { return }
                     try removeRow(digest: object.digest.hex, suffix: object.suffix, db)

@@ -65,6 +65,15 @@ extension CacheStore {
         return result
     }
 
+    /// Removes the file of an artifact that the index holds if it is not what it was; ``filed(_:)`` makes another when a program wants it.
+    ///
+    /// - Returns: Whether there was one to remove.
+    func dropDamagedCopy(of digest: Digest) -> Bool {
+        let path = path(of: digest, suffix: "safetensors")
+        guard access(path, F_OK) == 0, (try? Artifact.digest(ofFile: path, isTensorFile: true)) != digest else { return false }
+        return unlink(path) == 0
+    }
+
     /// Whether an object's bytes, in its file or in the index, are what its name promises.
     func isSound(_ digest: Digest, suffix: String, _ db: Database) -> Bool {
         let row = try? Row.fetchOne(

@@ -198,6 +198,7 @@ extension CacheStore {
             for object in notes.damaged {
                 // It may have been mended by another process since it was looked at.
                 let isInline = try StoreReader(db: db, store: self).isInline(object.digest, suffix: object.suffix)
+                if isInline { _ = dropDamagedCopy(of: object.digest) }
                 guard try isInline ? !isSound(object.digest, suffix: object.suffix, db)
                     : !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix)
                 else { continue }

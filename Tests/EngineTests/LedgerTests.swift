@@ -1,0 +1,76 @@
+import Foundation
+import NodeKit
+import Testing
+
+@testable import Engine
+
+/// What runs at the same time, as the nodes below see it.
+private struct Running {
+    var small = 0
+    var large = 0
+    /// How often a large one was not alone.
+    var crowds = 0
+    var mostSmall = 0
+}
+
+private let running = Locked(Running())
+
+private func work(_ kind: WritableKeyPath<Running, Int> & Sendable) {
+    running.withLock { state in
+        state[keyPath: kind] += 1
+        if state.large > 0, state.large + state.small > 1 { state.crowds += 1 }
+        state.mostSmall = max(state.mostSmall, state.small)
+    }
+    Thread.sleep(forTimeInterval: 0.01)
+    running.withLock { $0[keyPath: kind] -= 1 }
+}
+
+private struct Small: Node {
+    static let type: NodeType = "l.small"
+    static let version = 1
+    static let summary = "Wants little."
+    static let cost = NodeCost(memory: 100)
+    @Parameter("Anything.") var value = 0
+    @Output("It.") var out: Table
+    init() {}
+    func run(in context: NodeContext) throws {
+        work(\.small)
+        try $out.set(number(Double(value)))
+    }
+}
+
+private struct Large: Node {
+    static let type: NodeType = "l.large"
+    static let version = 1
+    static let summary = "Wants more threads and memory than there are."
+    static let cost = NodeCost(threads: .all, memory: 64 << 20)
+    @Parameter("Anything.") var value = 0
+    @Output("It.") var out: Table
+    init() {}
+    func run(in context: NodeContext) throws {
+        work(\.large)
+        try $out.set(number(Double(value)))
+    }
+}
+
+@Suite struct LedgerTests {
+    @Test("a node that wants more memory than there is says so and runs alone, and nothing waits for ever")
+    func greedyNodesRunAlone() throws {
+        var catalogue = testCatalogue
+        for node in [NodeDefinition(Small.self), .init(Large.self)] { catalogue[node.description.type] = node }
+        let shop = try Workshop(catalogue: catalogue)
+        let lines = (0..<12).map { "  n\($0): { type: \($0 % 4 == 1 ? "l.large" : "l.small"), with: { value: \($0) } }" }
+        var options = RunOptions(threads: 4)
+        options.memory = 1 << 20
+        let warnings = Locked<[String]>([])
+        let run = try shop.run("nodes:\n" + lines.joined(separator: "\n"), options: options) { event in
+            if case .warning(let text) = event { warnings.withLock { $0.append(text) } }
+        }
+        #expect(run.summary.status == .done && run.ran.count == 12)
+        let seen = running.withLock { $0 }
+        #expect(seen.crowds == 0 && seen.mostSmall > 1)
+        #expect(
+            warnings.withLock { $0.sorted() }
+                == ["n1", "n5", "n9"].map { "\($0) wants 64 MiB of memory and the run has 1: it runs alone" })
+    }
+}
