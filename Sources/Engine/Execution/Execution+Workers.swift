@@ -115,6 +115,7 @@ extension Execution {
         emitter.send(.started(instance, type: target.node.type.name, threads: threads, reasons: item.reasons))
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
+        if definition.module == nil { checkpoints.use() }
         let emitter = emitter
         let cancellation = group.cancellation
         let context = NodeContext(
@@ -138,7 +139,9 @@ extension Execution {
                 }
             }
         }
-        let share = group.turns.share(threads)
+        // Threads beside its own are for those who take its frames, if anybody does.
+        let mayStream = streamEdges.edges[instance.node] != nil
+        let share = group.turns.share(mayStream && definition.description.cost.helpers > 0 ? 1 : threads)
         share.take()
         var sink = OutputSink(
             folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
@@ -160,7 +163,7 @@ extension Execution {
         let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
         checkpoints.remove()
         // Outputs stay until the run is over, under this name too.
-        if access("\(folder)/scratch", F_OK) == 0 { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
+        if context.hasScratch { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
         isMade = true
         return .done(commit)
     }

@@ -16,7 +16,10 @@ import NodeKit
 public final class CacheStore: Sendable {
     /// The store's folder, absolute.
     public let root: String
+    /// For what writes, and what must see no writer beside it.
     let database: DatabaseQueue
+    /// For look-ups, so that none waits for a group of results that is being written.
+    let lookups: DatabaseQueue
     let commits = CommitQueue()
     let locks: KeyLocks
     let log: ActionLog
@@ -60,12 +63,13 @@ public final class CacheStore: Sendable {
             unlink("\(self.root)/condemned")
         }
         do {
-            database = try Self.openIndex(index)
+            database = try Self.openIndex(index, migrates: true)
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             try Self.leave(sign)
             Self.setAside(index)
-            database = try Self.openIndex(index)
+            database = try Self.openIndex(index, migrates: true)
         }
+        lookups = try Self.openIndex(index, migrates: false)
         if FileManager.default.fileExists(atPath: sign) {
             try rebuildIndex()
             unlink(sign)
@@ -125,9 +129,10 @@ public final class CacheStore: Sendable {
         log = ActionLog(folder: "\(self.root)/actions")
         database = try DatabaseQueue()
         try StoreSchema.migrator.migrate(database)
+        lookups = database
     }
 
-    private static func openIndex(_ path: String) throws -> DatabaseQueue {
+    private static func openIndex(_ path: String, migrates: Bool) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(60)
@@ -136,7 +141,7 @@ public final class CacheStore: Sendable {
             try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16000")
         }
         let queue = try DatabaseQueue(path: path, configuration: configuration)
-        try StoreSchema.migrator.migrate(queue)
+        if migrates { try StoreSchema.migrator.migrate(queue) }
         return queue
     }
 

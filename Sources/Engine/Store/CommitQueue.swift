@@ -28,7 +28,7 @@ struct Commit: Sendable {
     ) throws {
         var outputs: [String: ActionRecord.Output] = [:]
         for (port, file) in written {
-            let suffix = (file.path as NSString).pathExtension
+            let suffix = file.path.hasSuffix(".safetensors") ? "safetensors" : (file.path as NSString).pathExtension
             let bytes: Int64
             if let streamed = file.streamedBytes {
                 bytes = streamed

@@ -149,7 +149,7 @@ extension CacheStore {
             let result = Result { try body(reader) }
             return (result, reader.notes)
         }
-        let (result, notes) = try isLong ? snapshot(look) : database.inDatabase(look)
+        let (result, notes) = try isLong ? snapshot(look) : lookups.inDatabase(look)
         try write(notes)
         return try result.get()
     }
@@ -162,7 +162,7 @@ extension CacheStore {
     }
 
     private func readSnapshot<T>(_ body: (Database) throws -> T) throws -> T {
-        try database.inDatabase { db in
+        try lookups.inDatabase { db in
             var result: T?
             try db.inTransaction(.deferred) {
                 result = try body(db)
