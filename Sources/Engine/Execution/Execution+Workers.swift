@@ -30,19 +30,36 @@ extension Execution {
         let own = Cancellation()
         running[task] = (item.key, own)
         let group = StreamGroup(task: task, threads: threads, cancellation: own)
-        workers.async {
-            let outcome: Outcome
-            do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
-            } catch {
-                outcome = .failed(error)
-                try? FileManager.default.removeItem(atPath: folder)
-            }
-            self.queue.async { self.came(back: task, outcome) }
-        }
+        errands.append(
+            Errand {
+                let outcome: Outcome
+                do {
+                    outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
+                } catch {
+                    outcome = .failed(error)
+                    try? FileManager.default.removeItem(atPath: folder)
+                }
+                return self.queue.sync { self.came(back: task, outcome) }
+            })
     }
 
-    private func came(back task: Scheduler.Task, _ outcome: Outcome) {
+    /// A task in the hands of a worker; gives the next one.
+    struct Errand: Sendable {
+        let run: @Sendable () -> Errand?
+    }
+
+    /// Sends a worker for each task that was started.
+    func sendWorkers() {
+        for errand in errands {
+            workers.async {
+                var next: Errand? = errand
+                while let errand = next { next = errand.run() }
+            }
+        }
+        errands = []
+    }
+
+    private func came(back task: Scheduler.Task, _ outcome: Outcome) -> Errand? {
         running[task] = nil
         switch outcome {
         case .done(let commit):
@@ -65,7 +82,7 @@ extension Execution {
         case .failed(let error):
             fail(task, with: error)
         }
-        drain()
+        return drain(asWorker: true)
     }
 
     // MARK: - On a worker

@@ -108,6 +108,9 @@ package struct Scheduler: Sendable {
     /// Whether nothing is left to do and nothing is running.
     package var isFinished: Bool { open == 0 && skips.isEmpty }
 
+    /// Whether something is to be looked up that was not given out yet.
+    package var hasLookups: Bool { nextLookup < lookups.count }
+
     package func state(_ task: Task) -> State { entries[task].state }
 
     /// Whether a task is done, failed or skipped.

@@ -14,7 +14,7 @@ import Safetensors
 
 let filter = CommandLine.arguments.count > 1 ? CommandLine.arguments[1] : ""
 func section(_ name: String, _ body: () throws -> Void) rethrows {
-    if filter.isEmpty || name.contains(filter) { try body() }
+    if filter.isEmpty || name == filter || name.hasPrefix(filter + " ") { try body() }
 }
 
 try section("overhead") {
