@@ -194,10 +194,7 @@ final class Execution: @unchecked Sendable {
                 sendWorkers()
             }
             if isForecastDue { try store.read(updateForecast) }
-            if unwritten.count >= 512 {
-                try engine.journal.write(unwritten, run: runID)
-                unwritten = []
-            }
+            if unwritten.count >= 512 { sendUnwritten() }
         } catch {
             storeFailure = storeFailure ?? error
             scheduler.giveUp()
@@ -223,6 +220,22 @@ final class Execution: @unchecked Sendable {
     }
 
     private static let lookupsAtOnce = 4
+
+    /// Has lines of the journal written while the run goes on.
+    private func sendUnwritten() {
+        unsaved += 1
+        store.commits.note(unwritten, run: runID, to: store) { [self] error in
+            queue.async {
+                self.unsaved -= 1
+                if let error {
+                    self.storeFailure = self.storeFailure ?? error
+                    self.scheduler.stop()
+                }
+                if error != nil || self.unsaved == 0 { self.drain() }
+            }
+        }
+        unwritten = []
+    }
 
     /// - Returns: How much was looked up.
     private func carryOut(_ actions: [Scheduler.Action]) throws -> Int {

@@ -138,7 +138,7 @@ public final class CacheStore: Sendable {
         configuration.busyMode = .timeout(60)
         configuration.prepareDatabase { db in 
             // Checkpoints write every page that changed: the rarer, the fewer.
-            try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16000")
+            try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -64000")
         }
         let queue = try DatabaseQueue(path: path, configuration: configuration)
         if migrates { try StoreSchema.migrator.migrate(queue) }

@@ -111,6 +111,18 @@ final class CommitQueue: Sendable {
         }
     }
 
+    /// Writes lines of a run's journal that belong to no commit.
+    func note(_ entries: [JournalEntry], run: Int64, to store: CacheStore, completion: @escaping Completion) {
+        queue.async {
+            do {
+                try Journal(store: store).write(entries, run: run)
+                completion(nil)
+            } catch {
+                completion(error)
+            }
+        }
+    }
+
     /// Returns when everything added so far is on disk, or has failed.
     func flush(_ store: CacheStore) { queue.sync { write(to: store) } }
 
