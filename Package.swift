@@ -65,7 +65,8 @@ let libraries: [Target] = [
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
     library(
-        "Engine", ["GraphKit", "CArchive", .product(name: "GRDB", package: "GRDB.swift"), log], exclude: ["External/PROTOCOL.md"]),
+        "Engine", ["GraphKit", "CArchive", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"), log],
+        exclude: ["External/PROTOCOL.md"]),
 ]
 
 let nodes: [Target] = [

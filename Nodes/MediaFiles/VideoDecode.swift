@@ -5,6 +5,8 @@ import NodeKit
 public struct VideoDecode: Node {
     public static let type: NodeType = "video.decode"
     public static let version = 1
+    /// A second thread hashes and writes frames while the next are decoded.
+    public static let cost = NodeCost(helpers: 1)
     public static let summary = "Decodes a film to upright RGB frames with exact time stamps. Reads bytes of a safetensors file too."
 
     /// Which source frame stands for an instant when the frame rate is changed; see `Media.FrameSelection`.
@@ -38,7 +40,7 @@ public struct VideoDecode: Node {
         options.fit = fit.fit
         options.start = start > 0 ? try Media.Rational(parameter: "start", seconds: start) : nil
         options.end = try end.map { try Media.Rational(parameter: "end", seconds: $0) }
-        options.threads = context.threads
+        options.threads = max(context.threads - 1, 1)
         let reader = try VideoReader(path: file.path, options: options)
         let expected = expectedCount(reader)
         func decode(into frames: FrameWriter) throws -> Int64 {
@@ -54,9 +56,9 @@ public struct VideoDecode: Node {
         let (width, height, timeBase) = (reader.size.width, reader.size.height, NodeKit.Rational(reader.timeBase))
         if $video.mayStream, let times = try? VideoReader.times(path: file.path, options: options), let last = times.ticks.last {
             let timeline = Timeline(timeBase: timeBase, timestamps: times.ticks, end: max(times.end ?? 0, last + 1))
-            try $video.write(width: width, height: height, expecting: timeline, decode)
+            try $video.write(width: width, height: height, expecting: timeline, threads: context.threads, decode)
         } else {
-            try $video.write(width: width, height: height, timeBase: timeBase, decode)
+            try $video.write(width: width, height: height, timeBase: timeBase, threads: context.threads, decode)
         }
         reader.warnings.forEach(context.log)
     }

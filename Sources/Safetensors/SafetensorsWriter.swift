@@ -150,7 +150,9 @@ public final class SafetensorsWriter {
 
     private static func object(_ fields: [String: String]) throws -> String {
         // Plain names need no collation.
-        let arePlain = fields.keys.allSatisfy { $0 == "__metadata__" || $0.utf8.allSatisfy { (97...122).contains($0) } }
+        let arePlain =
+            fields.keys.allSatisfy { $0 == "__metadata__" || $0.utf8.allSatisfy { (97...122).contains($0) } }
+            || fields.keys.allSatisfy { $0.utf8.allSatisfy { (97...122).contains($0) || $0 == UInt8(ascii: ".") } }
         let names = fields.keys.sorted {
             arePlain
                 ? $0 < $1

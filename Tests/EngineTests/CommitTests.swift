@@ -79,6 +79,10 @@ import Testing
             key: digest, node: "t.\\x", version: 3, seconds: 0.25, memory: PeakMemory(bytes: 5, isShared: true), outputs: outputs,
             source: digest)
         #expect(JSON.decode(ActionRecord.self, record.json) == record)
+        for memory in [PeakMemory(bytes: 1 << 40, isShared: false), .init(bytes: 0, isShared: true)] {
+            #expect(memory.json == JSON.text(memory) && PeakMemory(json: memory.json) == memory)
+            #expect(PeakMemory(json: "{ \"isShared\": \(memory.isShared), \"bytes\": \(memory.bytes) }") == memory)
+        }
         let inputs: [String: [Fingerprint.Input]] = [
             "in": [.init(from: "a.b[0..<7]", digest: digest, path: nil), .init(from: "inputs.\"c\"", digest: nil, path: "/tmp/ü")], "none": [],
         ]

@@ -122,6 +122,28 @@ import Testing
         #expect(scheduler.isFinished)
     }
 
+    /// A worker does not wait for look-ups, nor is a helper given to one task while another could have its thread.
+    @Test func whatRunsGoesBeforeWhatIsLookedUp() {
+        var scheduler = Scheduler(threads: 3, memory: 0)
+        let tasks = (0..<4).map { _ in scheduler.add() }
+        #expect(scheduler.nextActions(lookups: 2) == [.resolve(tasks[0]), .resolve(tasks[1])])
+        for task in tasks.prefix(2) { scheduler.enqueue(task, .init(helpers: 2)) }
+        #expect(
+            scheduler.nextActions(lookups: 1) == [.start(tasks[0], threads: 1), .start(tasks[1], threads: 1), .resolve(tasks[2])])
+        scheduler.enqueue(tasks[2], .init(threads: nil))
+        #expect(scheduler.nextActions() == [.resolve(tasks[3])])
+        scheduler.resolved(tasks[3])
+        for task in tasks.prefix(2) { scheduler.finished(task) }
+        #expect(scheduler.nextActions() == [.start(tasks[2], threads: 3)])
+        scheduler.finished(tasks[2])
+        let alone = scheduler.add()
+        #expect(scheduler.nextActions() == [.resolve(alone)])
+        scheduler.enqueue(alone, .init(helpers: 1))
+        #expect(scheduler.nextActions() == [.start(alone, threads: 2)])
+        scheduler.finished(alone)
+        #expect(scheduler.isFinished && scheduler.freeThreads == 3)
+    }
+
     /// Random graphs, wishes, limits and orders of completion: the budget holds at every instant, and all comes to its end.
     @Test func randomLoadsKeepToTheBudget() {
         var generator = SystemRandomNumberGenerator()
@@ -147,7 +169,7 @@ import Testing
                 // Now and then more threads or memory than there are.
                 requests.append(
                     .init(
-                        threads: pick(4) == 0 ? nil : 1 + pick(6), memory: pick(5) == 0 ? 1000 : pick(70),
+                        threads: pick(4) == 0 ? nil : 1 + pick(6), helpers: pick(3), memory: pick(5) == 0 ? 1000 : pick(70),
                         limit: pick(3) == 0 ? .init(kind: "k", count: 2) : nil))
             }
             let failing = pick(3) == 0 ? pick(count) : -1

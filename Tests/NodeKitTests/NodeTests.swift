@@ -1,3 +1,4 @@
+import Foundation
 import NodeKit
 import NodeTesting
 import Testing
@@ -21,6 +22,26 @@ private struct Shift: Node {
         let sign = mode == .add ? 1.0 : -1.0
         let rows = ([table] + more).flatMap(\.values).map { (label: "", values: $0.map { $0 + sign * by }) }
         try $shifted.set(Table(columns: table.columns, rows: rows + (extra == nil ? [] : [("extra", [0])])))
+    }
+}
+
+/// Makes a few frames, or fails on the way.
+private struct Film: Node {
+    static let type: NodeType = "test.film"
+    static let version = 1
+    static let summary = "Grey frames."
+
+    @Parameter("Where to fail.") var last: Int? = nil
+    @Output("The frames.") var video: Video
+
+    func run(in context: NodeContext) throws {
+        try $video.write(width: 64, height: 48, timeBase: Rational(1, 25), threads: context.threads) { frames in
+            for index in 0..<20 {
+                if index == last { throw NodeError("enough") }
+                try frames.append([UInt8](repeating: UInt8(index), count: 64 * 48 * 3), at: Int64(index))
+            }
+            return 20
+        }
     }
 }
 
@@ -50,6 +71,30 @@ struct NodeTests {
         let result: Table = try outputs["shifted"]
         #expect(result.values == [[-1], [0], [1]])
         #expect(result.columns == [.init("x", unit: "px")])
+    }
+
+    /// What is written by hand is what an encoder writes, so that digests do not depend on the way.
+    @Test(arguments: ["", "a/b", "ä \"q\" \\ \n\u{7F}"]) func tablesAreWrittenAsAnEncoderDoes(label: String) throws {
+        struct Metadata: Encodable {
+            var columns: [Table.Column]
+            var labels: [String]
+        }
+        let columns = [Table.Column(label, unit: "px"), .init("y")]
+        let made = try bench.artifact(Table(columns: columns, rows: [(label, [1, 2]), ("b", [3, 4])]))
+        let encoded = try bench.artifact(.table) { writer in
+            try writer.set(metadata: Metadata(columns: columns, labels: [label, "b"]))
+            try writer.write("values", [1.0, 2, 3, 4], shape: [2, 2])
+        }
+        #expect(made.digest == encoded.digest)
+        let read = try Table(artifact: made)
+        #expect(read.columns == columns && read.labels == [label, "b"] && read.values == [[1, 2], [3, 4]])
+    }
+
+    @Test func framesWrittenBesideTheirMakerAreTheSame() throws {
+        let made = try [1, 2, 3].map { try #require(try bench.run(Film.self, threads: $0).artifacts["video"]) }
+        #expect(Set(made.map(\.digest)).count == 1)
+        #expect(Set(try made.map { try Data(contentsOf: URL(filePath: $0.path)) }).count == 1)
+        #expect(throws: NodeError.self) { try bench.run(Film.self, parameters: ["last": .integer(7)], threads: 2) }
     }
 
     @Test func equalValuesHaveEqualDigests() throws {

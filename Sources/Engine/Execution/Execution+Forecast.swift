@@ -33,8 +33,9 @@ extension Execution {
 
     /// Says how long it will take.
     func updateForecast(_ reader: StoreReader) {
+        // The first estimate was made just now.
+        if forecastAt != nil { estimate(reader) }
         forecastAt = .now()
-        estimate(reader)
         guard let forecast = forecaster?.forecast(), forecast.seconds > 0 else { return }
         emitter.send(.timeLeft(seconds: forecast.seconds, unknown: forecast.unknown))
     }

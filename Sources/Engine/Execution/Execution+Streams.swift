@@ -131,14 +131,15 @@ extension Execution {
             streamsAreOff.withLock { $0 = true }
             throw BrokenStream()
         }
-        guard case .success = result else { return }
+        let names = group.streamed.withLock { $0 }
+        guard case .success = result, !names.isEmpty else { return }
         // A taker whose maker failed saw what was never there.
         let whole = members.filter { !$0.stream.failed && !group.cancellation.isCancelled }
         queue.sync {
             for member in whole { staged[member.instance] = member.result }
             // Those whose result is dropped run again, and store it.
             let dropped = Set(members.map(\.instance)).subtracting(whole.map(\.instance))
-            streamed.formUnion(group.streamed.withLock { $0.subtracting(dropped) })
+            streamed.formUnion(names.subtracting(dropped))
         }
     }
 

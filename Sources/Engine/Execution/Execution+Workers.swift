@@ -30,19 +30,36 @@ extension Execution {
         let own = Cancellation()
         running[task] = (item.key, own)
         let group = StreamGroup(task: task, threads: threads, cancellation: own)
-        workers.async {
-            let outcome: Outcome
-            do {
-                outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
-            } catch {
-                outcome = .failed(error)
-                try? FileManager.default.removeItem(atPath: folder)
-            }
-            self.queue.async { self.came(back: task, outcome) }
-        }
+        errands.append(
+            Errand {
+                let outcome: Outcome
+                do {
+                    outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
+                } catch {
+                    outcome = .failed(error)
+                    try? FileManager.default.removeItem(atPath: folder)
+                }
+                return self.queue.sync { self.came(back: task, outcome) }
+            })
     }
 
-    private func came(back task: Scheduler.Task, _ outcome: Outcome) {
+    /// A task in the hands of a worker; gives the next one.
+    struct Errand: Sendable {
+        let run: @Sendable () -> Errand?
+    }
+
+    /// Sends a worker for each task that was started.
+    func sendWorkers() {
+        for errand in errands {
+            workers.async {
+                var next: Errand? = errand
+                while let errand = next { next = errand.run() }
+            }
+        }
+        errands = []
+    }
+
+    private func came(back task: Scheduler.Task, _ outcome: Outcome) -> Errand? {
         running[task] = nil
         switch outcome {
         case .done(let commit):
@@ -65,7 +82,7 @@ extension Execution {
         case .failed(let error):
             fail(task, with: error)
         }
-        drain()
+        return drain(asWorker: true)
     }
 
     // MARK: - On a worker
@@ -115,6 +132,7 @@ extension Execution {
         emitter.send(.started(instance, type: target.node.type.name, threads: threads, reasons: item.reasons))
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)
+        if definition.module == nil { checkpoints.use() }
         let emitter = emitter
         let cancellation = group.cancellation
         let context = NodeContext(
@@ -138,7 +156,9 @@ extension Execution {
                 }
             }
         }
-        let share = group.turns.share(threads)
+        // Threads beside its own are for those who take its frames, if anybody does.
+        let mayStream = streamEdges.edges[instance.node] != nil
+        let share = group.turns.share(mayStream && definition.description.cost.helpers > 0 ? 1 : threads)
         share.take()
         var sink = OutputSink(
             folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
@@ -160,7 +180,7 @@ extension Execution {
         let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
         checkpoints.remove()
         // Outputs stay until the run is over, under this name too.
-        if access("\(folder)/scratch", F_OK) == 0 { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
+        if context.hasScratch { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
         isMade = true
         return .done(commit)
     }

@@ -85,6 +85,9 @@ final class Execution: @unchecked Sendable {
     var wasCancelled = false
     var nodeSeconds = 0.0
     var unwritten: [JournalEntry] = []
+    /// Started tasks that no worker has yet.
+    var errands: [Errand] = []
+    private var isDrainComing = false
     /// Results on their way to the disk.
     var unsaved = 0
     var storeFailure: (any Error)?
@@ -167,24 +170,45 @@ final class Execution: @unchecked Sendable {
         return summary
     }
 
-    /// Carries out what the scheduler wants until it waits for a worker.
-    func drain() {
-        guard !isOver else { return }
+    /// Carries out what the scheduler wants, until it waits for a worker or for its next turn on the queue.
+    ///
+    /// - Parameter isWorker: Whether the caller is a worker that is free now.
+    /// - Returns: What the caller is to run, if it is a worker: that costs less than waking another.
+    @discardableResult
+    func drain(asWorker isWorker: Bool = false) -> Errand? {
+        guard !isOver else { return nil }
+        var own: Errand?
+        // Whoever has something to run does not wait for look-ups, and whoever comes back meanwhile waits for few of them.
+        var lookups = Self.lookupsAtOnce
         do {
-            while case let actions = scheduler.nextActions(), !actions.isEmpty || !ready.isEmpty {
-                if actions.isEmpty { try admit() } else { try carryOut(actions) }
+            while true {
+                let count = own != nil ? 0 : scheduler.running == 0 ? .max : max(lookups, 0)
+                let actions = scheduler.nextActions(lookups: count)
+                if actions.isEmpty {
+                    guard !ready.isEmpty, !scheduler.hasLookups else { break }
+                    try admit()
+                } else {
+                    lookups -= try carryOut(actions)
+                }
+                if isWorker, own == nil, !errands.isEmpty { own = errands.removeFirst() }
+                sendWorkers()
             }
             if isForecastDue { try store.read(updateForecast) }
-            if unwritten.count >= 512 {
-                try engine.journal.write(unwritten, run: runID)
-                unwritten = []
-            }
+            if unwritten.count >= 512 { sendUnwritten() }
         } catch {
             storeFailure = storeFailure ?? error
             scheduler.giveUp()
             for case .skip(let task, let cause) in scheduler.nextActions() { noteSkip(task, cause) }
         }
-        guard scheduler.isFinished else { return }
+        sendWorkers()
+        if scheduler.hasLookups, !isDrainComing {
+            isDrainComing = true
+            queue.async {
+                self.isDrainComing = false
+                self.drain()
+            }
+        }
+        guard scheduler.isFinished else { return own }
         if unsaved == 0 {
             isOver = true
             over.signal()
@@ -192,9 +216,29 @@ final class Execution: @unchecked Sendable {
             isFlushing = true
             workers.async { self.store.commits.flush(self.store) }
         }
+        return own
     }
 
-    private func carryOut(_ actions: [Scheduler.Action]) throws {
+    private static let lookupsAtOnce = 4
+
+    /// Has lines of the journal written while the run goes on.
+    private func sendUnwritten() {
+        unsaved += 1
+        store.commits.note(unwritten, run: runID, to: store) { [self] error in
+            queue.async {
+                self.unsaved -= 1
+                if let error {
+                    self.storeFailure = self.storeFailure ?? error
+                    self.scheduler.stop()
+                }
+                if error != nil || self.unsaved == 0 { self.drain() }
+            }
+        }
+        unwritten = []
+    }
+
+    /// - Returns: How much was looked up.
+    private func carryOut(_ actions: [Scheduler.Action]) throws -> Int {
         let resolving = actions.count { if case .resolve = $0 { true } else { false } }
         func carryOut(_ reader: StoreReader?) {
             for action in actions {
@@ -206,6 +250,7 @@ final class Execution: @unchecked Sendable {
             }
         }
         if resolving == 0 { carryOut(nil) } else { try store.read(isLong: resolving > 2, carryOut) }
+        return resolving
     }
 
     // MARK: - Tasks

@@ -30,6 +30,7 @@ final class NodeLog: Sendable {
 final class FileCheckpoints: CheckpointStore {
     let path: String
     private let folder: String
+    private let isUsed = Locked(false)
 
     /// - Parameter folder: The run's own, which is cleared if the run is killed: files are written aside there.
     init(path: String, folder: String) {
@@ -37,9 +38,16 @@ final class FileCheckpoints: CheckpointStore {
         self.folder = folder
     }
 
-    func load() -> [UInt8]? { FileManager.default.contents(atPath: path).map(Array.init) }
+    func load() -> [UInt8]? {
+        use()
+        return FileManager.default.contents(atPath: path).map(Array.init)
+    }
+
+    /// There may be something to remove: only a node that asks for checkpoints has any.
+    func use() { isUsed.withLock { $0 = true } }
 
     func save(_ bytes: [UInt8]) throws {
+        use()
         let temporary = "\(folder)/\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
@@ -64,6 +72,7 @@ final class FileCheckpoints: CheckpointStore {
 
     /// Removes it, file or folder, once the action is done.
     func remove() {
+        guard isUsed.withLock({ $0 }) else { return }
         if unlink(path) != 0, errno == EISDIR { try? FileManager.default.removeItem(atPath: path) }
     }
 }

@@ -167,9 +167,26 @@ public struct Journal: Sendable {
 
     /// The last time that an instance's inputs were known; inside a transaction.
     static func last(graph: String, instance: InstanceID, _ db: Database) throws -> JournalEntry? {
-        try Row.fetchOne(
-            db.cachedStatement(sql: latest + order), arguments: [graph, instance.node, instance.index ?? -1]
-        ).flatMap(entry)
+        try db.quick(
+            """
+            SELECT i.type, i.version, i.code, i.parameters, i.policy, i.source, i.inputs, i.status, i.key, i.outputs, i.seconds,
+            i.memory, i.error FROM instances i JOIN runs r ON r.id = i.run
+            WHERE r.graph = ? AND i.node = ? AND i.idx = ? AND i.key IS NOT NULL ORDER BY i.run DESC LIMIT 1
+            """
+        ) { row in
+            row.bind(1, graph)
+            row.bind(2, instance.node)
+            row.bind(3, instance.index ?? -1)
+            guard try row.step(), let status = row.text(7).flatMap(InstanceStatus.init(rawValue:)) else { return nil }
+            let print = Fingerprint(
+                type: row.text(0) ?? "", version: Int(row.integer(1)), code: row.text(2).flatMap(Digest.init(hex:)),
+                parameters: row.text(3).flatMap(JSON.strings) ?? [:], policy: row.text(4) ?? "",
+                source: row.text(5).flatMap(Digest.init(hex:)), inputs: row.text(6).flatMap(Fingerprint.inputs(json:)) ?? [:])
+            return JournalEntry(
+                instance: instance, status: status, key: row.text(8).flatMap(Digest.init(hex:)), fingerprint: print,
+                outputs: row.text(9).flatMap(ActionRecord.outputs(json:)) ?? [:], seconds: row.isNull(10) ? nil : row.real(10),
+                memory: row.text(11).flatMap(PeakMemory.init(json:)), error: row.text(12))
+        }
     }
 
     /// How many instances a node had in the last run that knew; inside a transaction.
@@ -219,20 +236,32 @@ public struct Journal: Sendable {
 
     /// Writes instances; inside a transaction.
     func insert(_ entries: [JournalEntry], run: Int64, _ db: Database) throws {
-        let statement = try db.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
-                status, seconds, memory, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                """)
         for entry in entries {
             let print = entry.fingerprint
-            try statement.execute(
-                arguments: [
-                    run, entry.instance.node, entry.instance.index ?? -1, print.type, print.version, entry.key?.hex,
-                    JSON.object(print.parameters.mapValues(JSON.quoted)), Fingerprint.json(print.inputs), ActionRecord.json(entry.outputs),
-                    entry.status.rawValue, entry.seconds, entry.memory.map(JSON.text), print.policy, print.code?.hex,
-                    print.source?.hex, entry.error,
-                ])
+            try db.quick(
+                """
+                INSERT OR REPLACE INTO instances (run, node, idx, type, version, key, parameters, inputs, outputs,
+                status, seconds, memory, policy, code, source, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """
+            ) {
+                $0.bind(1, run)
+                $0.bind(2, entry.instance.node)
+                $0.bind(3, entry.instance.index ?? -1)
+                $0.bind(4, print.type)
+                $0.bind(5, print.version)
+                $0.bind(6, entry.key?.hex)
+                $0.bind(7, JSON.object(print.parameters.mapValues(JSON.quoted)))
+                $0.bind(8, Fingerprint.json(print.inputs))
+                $0.bind(9, ActionRecord.json(entry.outputs))
+                $0.bind(10, entry.status.rawValue)
+                $0.bind(11, entry.seconds)
+                $0.bind(12, entry.memory?.json)
+                $0.bind(13, print.policy)
+                $0.bind(14, print.code?.hex)
+                $0.bind(15, print.source?.hex)
+                $0.bind(16, entry.error)
+                _ = try $0.step()
+            }
         }
     }
 

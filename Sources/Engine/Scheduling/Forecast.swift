@@ -155,7 +155,7 @@ extension Scheduler.Request {
     /// What a node declares.
     init(_ node: NodeDescription) {
         self.init(
-            threads: node.cost.threads == .all ? nil : 1, memory: node.cost.memory,
+            threads: node.cost.threads == .all ? nil : 1, helpers: node.cost.helpers, memory: node.cost.memory,
             limit: node.cost.limit.map { .init(kind: node.type.name, count: $0) })
     }
 }

@@ -30,13 +30,16 @@ package struct Scheduler: Sendable {
     package struct Request: Hashable, Sendable {
         /// Nil: all threads there are.
         package var threads: Int?
+        /// How many more it makes use of when nobody else wants them.
+        package var helpers: Int
         /// Bytes.
         package var memory: Int
         /// A kind of which only so many may run at once.
         package var limit: Limit?
 
-        package init(threads: Int? = 1, memory: Int = 0, limit: Limit? = nil) {
+        package init(threads: Int? = 1, helpers: Int = 0, memory: Int = 0, limit: Limit? = nil) {
             self.threads = threads
+            self.helpers = helpers
             self.memory = memory
             self.limit = limit
         }
@@ -77,7 +80,10 @@ package struct Scheduler: Sendable {
     /// The next one to serve last.
     private var queue: [Task] = []
     private var runningOfKind: [String: Int] = [:]
-    private var pending: [Action] = []
+    private var skips: [Action] = []
+    /// What is to be looked up and was not given out yet, from `nextLookup` on.
+    private var lookups: [Task] = []
+    private var nextLookup = 0
     private var isStopped = false
     private(set) package var freeThreads: Int
     private(set) package var freeMemory: Int
@@ -100,7 +106,10 @@ package struct Scheduler: Sendable {
     }
 
     /// Whether nothing is left to do and nothing is running.
-    package var isFinished: Bool { open == 0 && pending.isEmpty }
+    package var isFinished: Bool { open == 0 && skips.isEmpty }
+
+    /// Whether something is to be looked up that was not given out yet.
+    package var hasLookups: Bool { nextLookup < lookups.count }
 
     package func state(_ task: Task) -> State { entries[task].state }
 
@@ -230,8 +239,8 @@ package struct Scheduler: Sendable {
             skip(task, because: nil)
         }
         queue = []
-        for case .resolve(let task) in pending { skip(task, because: nil) }
-        pending.removeAll { if case .resolve = $0 { true } else { false } }
+        for task in lookups[nextLookup...] { skip(task, because: nil) }
+        (lookups, nextLookup) = ([], 0)
     }
 
     /// Starts nothing any more, and counts what is being looked up as skipped: nobody will say what came of it.
@@ -242,8 +251,23 @@ package struct Scheduler: Sendable {
 
     // MARK: - Actions
 
-    /// What is to be done now; each action is given once.
-    package mutating func nextActions() -> [Action] {
+    /// What is to be done now; each action is given once. What starts comes before what is to be looked up, so that workers do
+    /// not wait for that.
+    ///
+    /// - Parameter count: How much is looked up at most; the rest comes later.
+    package mutating func nextActions(lookups count: Int = .max) -> [Action] {
+        defer { skips = [] }
+        let started = startQueued()
+        let end = nextLookup + min(count, lookups.count - nextLookup)
+        let found = lookups[nextLookup..<end]
+        nextLookup = end
+        if end == lookups.count { (lookups, nextLookup) = ([], 0) }
+        return skips + started.map { .start($0, threads: entries[$0].granted.threads ?? 1) } + found.map { .resolve($0) }
+    }
+
+    /// Gives what is queued its share of the budget, as far as that goes.
+    private mutating func startQueued() -> [Task] {
+        var started: [Task] = []
         var place = queue.count - 1
         while place >= 0 {
             let task = queue[place]
@@ -262,10 +286,12 @@ package struct Scheduler: Sendable {
             running += 1
             isOneAlone = request.memory > memory
             if let limit = request.limit { runningOfKind[limit.kind, default: 0] += 1 }
-            pending.append(.start(task, threads: grant.threads ?? 1))
+            started.append(task)
         }
-        defer { pending = [] }
-        return pending
+        if queue.isEmpty, nextLookup == lookups.count {
+            for task in started { _ = widen(task, threads: entries[task].request.helpers, memory: 0) }
+        }
+        return started
     }
 
     /// Gives a running task more of what is free, since it does the work of others too.
@@ -307,7 +333,7 @@ package struct Scheduler: Sendable {
 
     private mutating func makeResolving(_ task: Task) {
         entries[task].state = .resolving
-        pending.append(.resolve(task))
+        lookups.append(task)
     }
 
     private mutating func release(_ task: Task) {
@@ -344,7 +370,7 @@ package struct Scheduler: Sendable {
         entries[task].state = .skipped
         entries[task].cause = cause
         open -= 1
-        pending.append(.skip(task, because: cause))
+        skips.append(.skip(task, because: cause))
         release(followersOf: task)
         skipDependents(of: task, because: cause)
     }

@@ -16,7 +16,10 @@ import NodeKit
 public final class CacheStore: Sendable {
     /// The store's folder, absolute.
     public let root: String
+    /// For what writes, and what must see no writer beside it.
     let database: DatabaseQueue
+    /// For look-ups, so that none waits for a group of results that is being written.
+    let lookups: DatabaseQueue
     let commits = CommitQueue()
     let locks: KeyLocks
     let log: ActionLog
@@ -60,12 +63,13 @@ public final class CacheStore: Sendable {
             unlink("\(self.root)/condemned")
         }
         do {
-            database = try Self.openIndex(index)
+            database = try Self.openIndex(index, migrates: true)
         } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
             try Self.leave(sign)
             Self.setAside(index)
-            database = try Self.openIndex(index)
+            database = try Self.openIndex(index, migrates: true)
         }
+        lookups = try Self.openIndex(index, migrates: false)
         if FileManager.default.fileExists(atPath: sign) {
             try rebuildIndex()
             unlink(sign)
@@ -125,18 +129,19 @@ public final class CacheStore: Sendable {
         log = ActionLog(folder: "\(self.root)/actions")
         database = try DatabaseQueue()
         try StoreSchema.migrator.migrate(database)
+        lookups = database
     }
 
-    private static func openIndex(_ path: String) throws -> DatabaseQueue {
+    private static func openIndex(_ path: String, migrates: Bool) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(60)
         configuration.prepareDatabase { db in 
             // Checkpoints write every page that changed: the rarer, the fewer.
-            try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -16000")
+            try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -64000")
         }
         let queue = try DatabaseQueue(path: path, configuration: configuration)
-        try StoreSchema.migrator.migrate(queue)
+        if migrates { try StoreSchema.migrator.migrate(queue) }
         return queue
     }
 
@@ -265,40 +270,62 @@ public final class CacheStore: Sendable {
         }
         for (digest, bytes) in commit.contents {
             let state = FileState(size: Int64(bytes.count), modified: 0, inode: 0)
-            try insertObject(digest, suffix: "safetensors", state, Data(bytes), now: now, db)
+            try insertObject(digest, suffix: "safetensors", state, bytes, now: now, db)
         }
         try insert(commit.record, created: now, db)
     }
 
     private func insertObject(
-        _ digest: Digest, suffix: String, _ state: FileState, _ data: Data?, now: Double, _ db: Database
+        _ digest: Digest, suffix: String, _ state: FileState, _ data: [UInt8]?, now: Double, _ db: Database
     ) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used, data)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                ON CONFLICT DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified,
-                inode = excluded.inode, used = excluded.used, data = excluded.data
-                """
-        ).execute(arguments: [digest.hex, suffix, state.size, state.modified, state.inode, now, now, data])
+        try db.quick(
+            """
+            INSERT INTO objects (digest, suffix, bytes, modified, inode, created, used, data)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET bytes = excluded.bytes, modified = excluded.modified,
+            inode = excluded.inode, used = excluded.used, data = excluded.data
+            """
+        ) {
+            $0.bind(1, digest)
+            $0.bind(2, suffix)
+            $0.bind(3, state.size)
+            $0.bind(4, state.modified)
+            $0.bind(5, state.inode)
+            $0.bind(6, now)
+            $0.bind(7, now)
+            $0.bind(8, data)
+            _ = try $0.step()
+        }
     }
 
     private func insert(_ record: ActionRecord, created: Double, _ db: Database) throws {
-        try db.cachedStatement(
-            sql: """
-                INSERT OR REPLACE INTO actions (key, node, version, seconds, memory, outputs, created, source)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-                """
-        ).execute(
-            arguments: [
-                record.key.hex, record.node, record.version, record.seconds, record.memory.map(JSON.text),
-                ActionRecord.json(record.outputs), created,
-                record.source?.hex,
-            ])
-        try db.cachedStatement(sql: "DELETE FROM products WHERE key = ?").execute(arguments: [record.key.hex])
+        try db.quick(
+            """
+            INSERT OR REPLACE INTO actions (key, node, version, seconds, memory, outputs, created, source)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """
+        ) {
+            $0.bind(1, record.key)
+            $0.bind(2, record.node)
+            $0.bind(3, record.version)
+            $0.bind(4, record.seconds)
+            $0.bind(5, record.memory?.json)
+            $0.bind(6, ActionRecord.json(record.outputs))
+            $0.bind(7, created)
+            $0.bind(8, record.source?.hex)
+            _ = try $0.step()
+        }
+        try db.quick("DELETE FROM products WHERE key = ?") {
+            $0.bind(1, record.key)
+            _ = try $0.step()
+        }
         for output in record.outputs.values {
-            try db.cachedStatement(sql: "INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)")
-                .execute(arguments: [output.digest.hex, output.suffix, record.key.hex])
+            try db.quick("INSERT OR IGNORE INTO products (digest, suffix, key) VALUES (?, ?, ?)") {
+                $0.bind(1, output.digest)
+                $0.bind(2, output.suffix)
+                $0.bind(3, record.key)
+                _ = try $0.step()
+            }
         }
     }
 
@@ -329,7 +356,7 @@ public final class CacheStore: Sendable {
                 for (hex, bytes) in line.contents ?? [:] {
                     guard let digest = Digest(hex: hex) else { continue }
                     let state = FileState(size: Int64(bytes.count), modified: 0, inode: 0)
-                    try insertObject(digest, suffix: "safetensors", state, bytes, now: now, db)
+                    try insertObject(digest, suffix: "safetensors", state, Array(bytes), now: now, db)
                     // A line may have been cut or changed; what is not sound is made again.
                     if !isSound(digest, suffix: "safetensors", db) { try removeRow(digest: hex, suffix: "safetensors", db) }
                 }

@@ -28,7 +28,7 @@ struct Commit: Sendable {
     ) throws {
         var outputs: [String: ActionRecord.Output] = [:]
         for (port, file) in written {
-            let suffix = (file.path as NSString).pathExtension
+            let suffix = file.path.hasSuffix(".safetensors") ? "safetensors" : (file.path as NSString).pathExtension
             let bytes: Int64
             if let streamed = file.streamedBytes {
                 bytes = streamed
@@ -108,6 +108,18 @@ final class CommitQueue: Sendable {
             queue.async { self.write(to: store) }
         } else {
             queue.asyncAfter(deadline: .now() + .milliseconds(delay)) { self.write(to: store) }
+        }
+    }
+
+    /// Writes lines of a run's journal that belong to no commit.
+    func note(_ entries: [JournalEntry], run: Int64, to store: CacheStore, completion: @escaping Completion) {
+        queue.async {
+            do {
+                try Journal(store: store).write(entries, run: run)
+                completion(nil)
+            } catch {
+                completion(error)
+            }
         }
     }
 

@@ -36,6 +36,21 @@ enum JSON {
     }
 }
 
+extension PeakMemory {
+    var json: String { "{\"bytes\":\(bytes),\"isShared\":\(isShared)}" }
+
+    /// Reads what ``json`` wrote.
+    init?(json text: String) {
+        for isShared in [false, true] where text.hasSuffix(",\"isShared\":\(isShared)}") && text.hasPrefix("{\"bytes\":") {
+            guard let bytes = Int64(text.dropFirst(9).prefix { $0 != "," }) else { break }
+            self.init(bytes: bytes, isShared: isShared)
+            return
+        }
+        guard let memory = JSON.decode(PeakMemory.self, text) else { return nil }
+        self = memory
+    }
+}
+
 /// Records are written for every action: by hand, in the form that their `Codable` conformance reads.
 extension ActionRecord {
     static func json(_ outputs: [String: Output]) -> String {
@@ -50,7 +65,7 @@ extension ActionRecord {
 
     var json: String {
         var text = "{\"key\":\"\(key.hex)\""
-        if let memory { text += ",\"memory\":{\"bytes\":\(memory.bytes),\"isShared\":\(memory.isShared)}" }
+        if let memory { text += ",\"memory\":\(memory.json)" }
         text += ",\"node\":\(JSON.quoted(node)),\"outputs\":\(Self.json(outputs)),\"seconds\":\(seconds)"
         if let source { text += ",\"source\":\"\(source.hex)\"" }
         return text + ",\"version\":\(version)}"

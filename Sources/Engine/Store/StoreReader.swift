@@ -42,15 +42,15 @@ final class StoreReader {
     /// Looks an action up and checks that its files are there and what they were.
     func lookup(_ key: Digest) throws -> Lookup {
         if let record = store.commits.record(key) { return .hit(record) }
-        let rows = try Row.fetchCursor(
-            db.cachedStatement(sql: "SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?"),
-            arguments: [key.hex])
-        guard let row = try rows.next(), let text = row[4] as String?, let outputs = ActionRecord.outputs(json: text) else { return .miss }
-        let record = ActionRecord(
-            key: key, node: row[0], version: row[1], seconds: row[2],
-            memory: (row[3] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, outputs: outputs,
-            source: (row[5] as String?).flatMap(Digest.init(hex:)))
-        for output in outputs.values {
+        let found = try db.quick("SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?") { row in
+            row.bind(1, key)
+            guard try row.step(), let text = row.text(4), let outputs = ActionRecord.outputs(json: text) else { return nil as ActionRecord? }
+            return ActionRecord(
+                key: key, node: row.text(0) ?? "", version: Int(row.integer(1)), seconds: row.real(2),
+                memory: row.text(3).flatMap(PeakMemory.init(json:)), outputs: outputs, source: row.text(5).flatMap(Digest.init(hex:)))
+        }
+        guard let record = found else { return .miss }
+        for output in record.outputs.values {
             if let reason = try reasonGone(output) { return .gone(record, reason) }
         }
         return .hit(record)
@@ -76,17 +76,20 @@ final class StoreReader {
 
     /// The same, of what is on disk.
     func isIntactFile(_ digest: Digest, suffix: String) throws -> Bool {
-        let rows = try Row.fetchCursor(
-            db.cachedStatement(
-                sql: "SELECT bytes, modified, inode, used, data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?"),
-            arguments: [digest.hex, suffix])
-        let row = try rows.next()
-        if let row, now - (row[3] as Double) > Self.usedInterval { notes.used.insert(.init(digest: digest, suffix: suffix)) }
+        typealias Row = (state: FileState, used: Double, isInline: Bool)
+        let row = try db.quick("SELECT bytes, modified, inode, used, data IS NOT NULL FROM objects WHERE digest = ? AND suffix = ?") {
+            $0.bind(1, digest)
+            $0.bind(2, suffix)
+            guard try $0.step() else { return nil as Row? }
+            let state = FileState(size: $0.integer(0), modified: $0.integer(1), inode: $0.integer(2))
+            return (state, used: $0.real(3), isInline: $0.integer(4) != 0)
+        }
+        if let row, now - row.used > Self.usedInterval { notes.used.insert(.init(digest: digest, suffix: suffix)) }
         // SQLite looks after these bytes; they are checked when they are read.
-        if let row, row[4] as Bool { return true }
+        if let row, row.isInline { return true }
         let path = store.path(of: digest, suffix: suffix)
         guard let state = FileState(path: path) else { return false }
-        if let row, row[0] == state.size, row[1] == state.modified, row[2] == state.inode { return true }
+        if let row, row.state == state { return true }
         guard let found = try? Artifact.digest(ofFile: path, isTensorFile: suffix == "safetensors"), found == digest
         else { return false }
         notes.restated.append((digest.hex, suffix, state))
@@ -149,7 +152,7 @@ extension CacheStore {
             let result = Result { try body(reader) }
             return (result, reader.notes)
         }
-        let (result, notes) = try isLong ? snapshot(look) : database.inDatabase(look)
+        let (result, notes) = try isLong ? snapshot(look) : lookups.inDatabase(look)
         try write(notes)
         return try result.get()
     }
@@ -162,7 +165,7 @@ extension CacheStore {
     }
 
     private func readSnapshot<T>(_ body: (Database) throws -> T) throws -> T {
-        try database.inDatabase { db in
+        try lookups.inDatabase { db in
             var result: T?
             try db.inTransaction(.deferred) {
                 result = try body(db)
@@ -180,8 +183,12 @@ extension CacheStore {
         try database.write { db in
             let now = Date().timeIntervalSince1970
             for object in notes.used {
-                try db.cachedStatement(sql: "UPDATE objects SET used = ? WHERE digest = ? AND suffix = ?")
-                    .execute(arguments: [now, object.digest.hex, object.suffix])
+                try db.quick("UPDATE objects SET used = ? WHERE digest = ? AND suffix = ?") {
+                    $0.bind(1, now)
+                    $0.bind(2, object.digest)
+                    $0.bind(3, object.suffix)
+                    _ = try $0.step()
+                }
             }
             for (digest, suffix, state) in notes.restated {
                 // It may have been removed since it was looked at.

@@ -88,16 +88,24 @@ extension SafetensorsFile {
     ///
     /// - Throws: ``NodeError`` when the file is no artifact of this type or its metadata does not decode.
     public func metadata<M: Decodable>(_ type: M.Type, of port: PortType) throws -> M {
+        let text = try metadataText(of: port)
+        do {
+            return try JSONDecoder().decode(M.self, from: Data(text.utf8))
+        } catch {
+            throw NodeError("\(file.path): metadata of a '\(port)' does not decode: \(error)")
+        }
+    }
+
+    /// The artifact metadata as JSON.
+    ///
+    /// - Throws: ``NodeError`` when the file is no artifact of this type.
+    func metadataText(of port: PortType) throws -> String {
         guard let found = metadata[Artifact.typeKey] else {
             throw NodeError("\(file.path): is no artifact: its metadata has no '\(Artifact.typeKey)'")
         }
         guard found == port.name else {
             throw NodeError("\(file.path): holds a '\(found)', '\(port)' expected")
         }
-        do {
-            return try JSONDecoder().decode(M.self, from: Data((metadata[Artifact.metadataKey] ?? "{}").utf8))
-        } catch {
-            throw NodeError("\(file.path): metadata of a '\(port)' does not decode: \(error)")
-        }
+        return metadata[Artifact.metadataKey] ?? "{}"
     }
 }

@@ -40,8 +40,11 @@ public final class ArtifactWriter {
     public func set(metadata: some Encodable) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        writer.metadata[Artifact.metadataKey] = String(decoding: try encoder.encode(metadata), as: UTF8.self)
+        set(json: String(decoding: try encoder.encode(metadata), as: UTF8.self))
     }
+
+    /// Sets the metadata, as `JSONEncoder` would write it with sorted keys.
+    func set(json: String) { writer.metadata[Artifact.metadataKey] = json }
 
     /// Begins a tensor whose first dimension grows with every append.
     public func begin(_ name: String, dtype: DType, elementShape: [Int]) {

@@ -68,13 +68,16 @@ public struct NodeCost: Sendable, Hashable {
     }
 
     public var threads: Threads
+    /// How many more threads than one it makes use of when nobody else wants them.
+    public var helpers: Int
     /// Peak memory beyond its inputs, in bytes: an estimate.
     public var memory: Int
     /// How many instances of the type may run at once; nil: as many as the budget has room for.
     public var limit: Int?
 
-    public init(threads: Threads = .one, memory: Int = 256 << 20, limit: Int? = nil) {
+    public init(threads: Threads = .one, helpers: Int = 0, memory: Int = 256 << 20, limit: Int? = nil) {
         self.threads = threads
+        self.helpers = helpers
         self.memory = memory
         self.limit = limit
     }

@@ -1,10 +1,12 @@
 import Foundation
+import Synchronization
 
 /// What a running node may ask of the engine: randomness, progress, cancellation, threads, scratch space, checkpoints.
 public final class NodeContext: Sendable {
     /// How many threads the node may use at once.
     public let threads: Int
     private let scratchFolder: String
+    private let isScratchMade = Atomic(false)
     private let report: @Sendable (Progress) -> Void
     private let isCancelledCheck: @Sendable () -> Bool
     /// Where a long node saves its state, so that a killed run goes on from there. Nil: nothing is kept.
@@ -35,9 +37,13 @@ public final class NodeContext: Sendable {
 
     /// A folder for temporary files, emptied after the run; made when it is asked for.
     public var scratch: String {
+        isScratchMade.store(true, ordering: .relaxed)
         try? FileManager.default.createDirectory(atPath: scratchFolder, withIntermediateDirectories: true)
         return scratchFolder
     }
+
+    /// Whether somebody asked for the folder for temporary files.
+    package var hasScratch: Bool { isScratchMade.load(ordering: .relaxed) }
 
     public var isCancelled: Bool { isCancelledCheck() }
 

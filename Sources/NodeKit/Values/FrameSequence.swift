@@ -109,6 +109,7 @@ public struct FrameStore: Sendable {
 public final class FrameWriter {
     private let writer: ArtifactWriter
     private let stream: FrameStream?
+    private let behind: WriteBehind?
     private let timeBase: Rational
     private let byteCount: Int
     private var timestamps: [Int64] = []
@@ -119,10 +120,14 @@ public final class FrameWriter {
     ///   - width: In pixels.
     ///   - height: In pixels.
     ///   - timeBase: Seconds per tick of the stamps.
+    ///   - threads: With more than one, frames are hashed and written beside the one that makes them.
     ///   - stream: Gets every frame too.
-    public init(_ writer: ArtifactWriter, width: Int, height: Int, timeBase: Rational, stream: FrameStream? = nil) throws {
+    public init(
+        _ writer: ArtifactWriter, width: Int, height: Int, timeBase: Rational, threads: Int = 1, stream: FrameStream? = nil
+    ) throws {
         self.writer = writer
         self.stream = stream
+        behind = threads > 1 && stream == nil ? WriteBehind() : nil
         self.timeBase = timeBase
         byteCount = width * height * 3
         writer.begin("frames", dtype: .u8, elementShape: [height, width, 3])
@@ -135,24 +140,36 @@ public final class FrameWriter {
     ///
     /// - Parameter timestamp: Start of the frame in ticks, later than that of the frame before.
     public func append(_ rgb: [UInt8], at timestamp: Int64) throws {
-        try rgb.withUnsafeBytes { try append($0, at: timestamp) }
+        guard let behind else { return try rgb.withUnsafeBytes { try append($0, at: timestamp) } }
+        try note(rgb.count, timestamp)
+        try behind.add(rgb, to: writer)
     }
 
     /// Appends one frame of interleaved RGB bytes, `[height, width, 3]`.
     public func append(_ rgb: UnsafeRawBufferPointer, at timestamp: Int64) throws {
-        precondition(rgb.count == byteCount, "a frame of \(byteCount) bytes expected, \(rgb.count) found")
+        if behind != nil { return try append([UInt8](rgb), at: timestamp) }
+        try note(rgb.count, timestamp)
+        try writer.append(rgb)
+        try stream?.append(rgb)
+    }
+
+    /// Notes that a frame comes.
+    private func note(_ count: Int, _ timestamp: Int64) throws {
+        precondition(count == byteCount, "a frame of \(byteCount) bytes expected, \(count) found")
         if let last = timestamps.last, timestamp <= last {
             throw NodeError("frame \(timestamps.count) at tick \(timestamp) is not after the one before, at \(last)")
         }
-        try writer.append(rgb)
-        try stream?.append(rgb)
         timestamps.append(timestamp)
     }
+
+    /// Returns when nothing is written any more, since no more frames come.
+    func giveUp() { try? behind?.finish() }
 
     /// Writes stamps and metadata.
     ///
     /// - Parameter end: End of the last frame in ticks.
     public func finish(end: Int64) throws {
+        try behind?.finish()
         let timeline = Timeline(timeBase: timeBase, timestamps: timestamps, end: end)
         self.timeline = timeline
         // u8 frames may end at an odd offset; the format packs tensors without gaps, and readers copy unaligned ones.
@@ -177,10 +194,21 @@ public struct Maps: FrameSequence {
 
 extension OutputPort where Value: FrameSequence {
     /// Streams frames; the closure appends them and returns the end of the last one in ticks.
-    public func write(width: Int, height: Int, timeBase: Rational, _ body: (FrameWriter) throws -> Int64) throws {
+    ///
+    /// - Parameter threads: With more than one, frames are hashed and written beside the one that makes them.
+    public func write(
+        width: Int, height: Int, timeBase: Rational, threads: Int = 1, _ body: (FrameWriter) throws -> Int64
+    ) throws {
         try write { writer in
-            let frames = try FrameWriter(writer, width: width, height: height, timeBase: timeBase)
-            try frames.finish(end: try body(frames))
+            let frames = try FrameWriter(writer, width: width, height: height, timeBase: timeBase, threads: threads)
+            let end: Int64
+            do {
+                end = try body(frames)
+            } catch {
+                frames.giveUp()
+                throw error
+            }
+            try frames.finish(end: end)
         }
     }
 
@@ -189,11 +217,11 @@ extension OutputPort where Value: FrameSequence {
     ///
     /// - Throws: ``BrokenStream`` when a stream was begun and the frames came at other times; the engine then stores them.
     public func write(
-        width: Int, height: Int, expecting timeline: Timeline, _ body: (FrameWriter) throws -> Int64
+        width: Int, height: Int, expecting timeline: Timeline, threads: Int = 1, _ body: (FrameWriter) throws -> Int64
     ) throws {
         let format = FrameStream.Format(width: width, height: height, timeline: timeline)
         guard let stream = sink.offer?(name, format) else {
-            return try write(width: width, height: height, timeBase: timeline.timeBase, body)
+            return try write(width: width, height: height, timeBase: timeline.timeBase, threads: threads, body)
         }
         do {
             let path = "\(sink.folder)/\(name).safetensors"

@@ -32,11 +32,40 @@ public struct Table: WritableValue {
     private struct Metadata: Codable {
         var columns: [Column]
         var labels: [String]
+
+        init(columns: [Column], labels: [String]) {
+            self.columns = columns
+            self.labels = labels
+        }
+
+        /// Reads what ``json`` wrote; nil when the text needs a decoder.
+        init?(json: String) {
+            guard let fields = JSONReader.read(json)?.object, fields.count == 2, let columns = fields["columns"]?.list,
+                let labels = fields["labels"]?.list
+            else { return nil }
+            self.columns = columns.compactMap { column in
+                guard let name = column.object?["name"]?.string, let unit = column.object?["unit"]?.string else { return nil }
+                return Column(name, unit: unit)
+            }
+            self.labels = labels.compactMap(\.string)
+            guard self.columns.count == columns.count, self.labels.count == labels.count else { return nil }
+        }
+
+        /// As `JSONEncoder` writes it with sorted keys; nil when something needs escapes.
+        ///
+        /// Tables are made by the thousand, and small: an encoder takes longer than all the rest.
+        var json: String? {
+            let texts = columns.flatMap { [$0.name, $0.unit] } + labels
+            guard texts.allSatisfy({ $0.utf8.allSatisfy { (0x20..<0x7F).contains($0) && $0 != 0x22 && $0 != 0x5C } }) else { return nil }
+            let columns = columns.map { "{\"name\":\"\($0.name)\",\"unit\":\"\($0.unit)\"}" }.joined(separator: ",")
+            return "{\"columns\":[\(columns)],\"labels\":[\(labels.map { "\"\($0)\"" }.joined(separator: ","))]}"
+        }
     }
 
     public init(artifact: Artifact) throws {
         let file = try artifact.open()
-        let metadata = try file.metadata(Metadata.self, of: Self.portType)
+        let metadata =
+            try Metadata(json: file.metadataText(of: Self.portType)) ?? file.metadata(Metadata.self, of: Self.portType)
         let width = metadata.columns.count
         let flat = try file.array("values", of: Double.self, shape: [metadata.labels.count, width])
         columns = metadata.columns
@@ -45,7 +74,8 @@ public struct Table: WritableValue {
     }
 
     public func write(to writer: ArtifactWriter) throws {
-        try writer.set(metadata: Metadata(columns: columns, labels: labels))
+        let metadata = Metadata(columns: columns, labels: labels)
+        if let json = metadata.json { writer.set(json: json) } else { try writer.set(metadata: metadata) }
         try writer.write("values", values.flatMap { $0 }, shape: [values.count, columns.count])
     }
 }
