@@ -20,10 +20,12 @@ public struct TextEncode: Node {
     @Input("The folder of tokenizer.json, where 'model' has none.") var tokenizer: ModelFolder?
     @Parameter("What the film shows. Wan-Animate was trained with this one sentence: leave it.") var prompt = "视频中的人在做动作"
     @Parameter("What it is not to show, for guidance; not set: no such embeddings are made.") var negative: String? = nil
+    @Parameter("Wan-Animate-2: what is said of the driving clip; not set: no such embeddings are made.") var driving: String? = nil
+    @Parameter("Whether white space, entities and quotes of the prompts are cleaned, as most published pipelines do.") var clean = true
     @Parameter("Tokens: longer prompts are cut, shorter ones filled with zeros.", in: 1...4096) var length = 512
     @Parameter("Numbers of the large layers: f32; bf16 (half the memory; weights stored so are used where they lie in the file).")
     var precision = Numbers.f32
-    @Output("The tensors 'prompt_embeds' and, where there is a negative prompt, 'negative_prompt_embeds', [1, length, width].")
+    @Output("The tensors 'prompt_embeds' and, where there are such prompts, 'negative_prompt_embeds' and 'prompt_ref_embeds', [1, length, width].")
     var embeddings: TensorBundle
 
     public init() {}
@@ -40,10 +42,11 @@ public struct TextEncode: Node {
         let width = encoder.configuration.dim
         var prompts = [("prompt_embeds", prompt)]
         if let negative { prompts.append(("negative_prompt_embeds", negative)) }
+        if let driving { prompts.append(("prompt_ref_embeds", driving)) }
         try $embeddings.write { writer in
             for (name, text) in prompts {
                 try context.checkCancelled()
-                let tokens = tokenizer(PromptText.cleaned(text), limit: length)
+                let tokens = tokenizer(clean ? PromptText.cleaned(text) : text, limit: length)
                 guard tokens.allSatisfy({ (0..<encoder.configuration.vocabulary).contains($0) }) else {
                     throw NodeError("the tokenizer knows tokens that '\(path)' does not: give the tokenizer of this encoder")
                 }
@@ -51,7 +54,7 @@ public struct TextEncode: Node {
                 let states = tokens.isEmpty ? [] : Parallel.$threads.withValue(context.threads) {
                     encoder(tokens, isKept: [Bool](repeating: true, count: tokens.count)).array
                 }
-                context.log("\(tokens.count) tokens of \(name == "prompt_embeds" ? "the prompt" : "the negative prompt")")
+                context.log("\(tokens.count) tokens of \name")
                 try writer.write(name, states + [Float](repeating: 0, count: length * width - states.count), shape: [1, length, width])
             }
         }

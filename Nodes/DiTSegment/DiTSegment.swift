@@ -36,8 +36,11 @@ public struct DiTSegment: Node {
         }
     }
 
-    @Input("The network: DreamActorTransformer, WanAnimateTransformer3DModel, or a pipeline folder with one.") var model: ModelFolder
-    @Input("Latents of the reference pictures.") var reference: Reference
+    @Input(
+        "The network: DreamActorTransformer, WanTransformer3DModel, WanAnimateTransformer3DModel, WanAnimate2Transformer3DModel, or a pipeline folder with one."
+    )
+    var model: ModelFolder
+    @Input("Latents of the reference pictures; all but WanTransformer3DModel need them.") var reference: Reference?
     @Input("The segment before: its 'last'; none for the first.") var initial: Latent?
 
     // DreamActor
@@ -47,16 +50,27 @@ public struct DiTSegment: Node {
     var referencePose: PoseFeatures?
 
     // Wan-Animate
-    @Input("Wan: skeleton frames of the segment, 1 + 4k of them, at the film's size.") var poseVideo: Video?
-    @Input("Wan: face crops of the segment; brought to the network's size where they have another.") var faceVideo: Video?
-    @Input("Wan, to replace a person in a clip: the clip's frames at the film's size.") var background: Video?
-    @Input("Wan, to replace a person: white where the film is generated, black where the background stays.") var mask: Video?
-    @Input("Wan: the tensors 'prompt_embeds' and, for guidance, 'negative_prompt_embeds', as text.encode makes them.") var text: TensorBundle?
-    @Input("Wan: the tensor 'image_embeds', as image.encode makes it of the reference.") var image: TensorBundle?
-    @Input("Wan: the tensor 'noise' [segments, 1, z, 1 + latent frames, h, w], instead of noise from the seed.") var noise: TensorBundle?
+    @Input("Wan-Animate: skeleton frames of the segment, 1 + 4k of them, at the film's size.") var poseVideo: Video?
+    @Input("Wan-Animate: face crops of the segment; brought to the network's size where they have another.") var faceVideo: Video?
+    @Input("Wan-Animate, to replace a person in a clip: the clip's frames at the film's size.") var background: Video?
+    @Input("Wan-Animate, to replace a person: white where the film is generated, black where the background stays.") var mask: Video?
+    @Input("Wan-Animate-2: the driving clip's frames of the segment, 1 + 4k of them, at the film's size.") var drivingVideo: Video?
+    @Input("Wan-Animate-2: the tensor 'image_embeds', as image.encode makes it of the driving clip's first frame.") var drivingImage: TensorBundle?
+
+    // Wan
+    @Input("WanTransformer3DModel: the picture that the film begins with, at the film's size; none: a film of the prompt alone.") var firstPicture: Image?
+    @Input("WanTransformer3DModel: the picture that the film ends with, at the film's size, where the network takes one.") var lastPicture: Image?
+    @Input("Wan: the tensors 'prompt_embeds' and, for guidance, 'negative_prompt_embeds', as text.encode makes them; Wan-Animate-2: 'prompt_ref_embeds' too.")
+    var text: TensorBundle?
+    @Input("Wan: the tensor 'image_embeds', as image.encode makes it of the reference or the first picture.") var image: TensorBundle?
+    @Input(
+        "Wan: the tensor 'noise' [segments, 1, z, latent frames, h, w], instead of noise from the seed; in Wan-Animate the reference has a latent frame, too."
+    )
+    var noise: TensorBundle?
     @Input("Wan: the autoencoder, where 'model' is not a pipeline folder with one.") var vae: ModelFolder?
 
     @Input("LoRA files whose changes are added to the network's weights.") var lora: [File]?
+    @Input("Wan 2.2 of two networks: LoRA files of the one for low noise (transformer_2).") var lowNoiseLora: [File]?
 
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
     @Parameter("Integration: euler, dpmpp2m and unipc (Wan) take one pass of the network per step, heun (DreamActor) two; not set: the model's own.")
@@ -67,11 +81,16 @@ public struct DiTSegment: Node {
     var guidanceReference = 2.5
     @Parameter("DreamActor: weight of pose and face; 1 turns their guidance off.", name: "guidance.motion", in: 0...20)
     var guidanceMotion = 2.5
-    @Parameter("Wan: weight of prompt and face; 1 turns their guidance off.", name: "guidance.prompt", in: 1...20)
+    @Parameter("Wan: weight of prompt (and face, and driving clip); 1 turns their guidance off.", name: "guidance.prompt", in: 1...20)
     var guidancePrompt = 1.0
-    @Parameter("Wan: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
-    @Parameter("Wan: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
+    @Parameter("Wan 2.2 of two networks: the weight at low noise; not set: guidance.prompt.", name: "guidance.lowNoise", in: 1...20)
+    var guidanceLowNoise: Double? = nil
+    @Parameter("WanTransformer3DModel: size of the film; not set: that of 'firstPicture'.") var size: PixelSize? = nil
+    @Parameter("WanTransformer3DModel: frames of the film, 1 + 4k.", in: 1...1201) var frames = 81
+    @Parameter("Wan-Animate: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
+    @Parameter("Wan-Animate: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
     @Parameter("Weight of each LoRA, in the order of 'lora'; 1 where none is given.") var loraWeights: [Double] = []
+    @Parameter("The same for 'lowNoiseLora'.") var lowNoiseLoraWeights: [Double] = []
     @Parameter(
         "A step in whose first layer less than this share changes since the last full step reuses the other layers' work of that step: faster, less exact (0.05 … 0.2 is usual); 0: every step is full.",
         in: 0...10)
@@ -84,26 +103,32 @@ public struct DiTSegment: Node {
 
     public init() {}
 
-    private func adapters() throws -> [LowRankAdapter] {
-        let files = lora ?? []
-        guard loraWeights.count <= files.count, loraWeights.allSatisfy(\.isFinite) else {
-            throw NodeError("'loraWeights' has \(loraWeights.count) weights for \(files.count) files of 'lora'")
+    /// One network's weights, with the LoRA files of its own.
+    func weights(_ part: String, _ files: [File]?) throws -> WeightStore {
+        let isLowNoise = part == "transformer_2"
+        let files = files ?? [], weights = isLowNoise ? lowNoiseLoraWeights : loraWeights
+        guard weights.count <= files.count, weights.allSatisfy(\.isFinite) else {
+            let name = isLowNoise ? "lowNoiseLora" : "lora"
+            throw NodeError("'\(name)Weights' has \(weights.count) weights for \(files.count) files of '\(name)'")
         }
-        return try files.enumerated().map { try LowRankAdapter(path: $1.path, weight: $0 < loraWeights.count ? Float(loraWeights[$0]) : 1) }
+        let adapters = try files.enumerated().map { try LowRankAdapter(path: $1.path, weight: $0 < weights.count ? Float(weights[$0]) : 1) }
+        return try WeightStore(path: model.part(part), precision: precision.precision, adapters: adapters)
     }
 
     public func run(in context: NodeContext) throws {
-        let path = try model.part("transformer")
-        let weights = try WeightStore(path: path, precision: precision.precision, adapters: adapters())
+        let name = try WeightStore(path: model.part("transformer")).className()
         try Parallel.$threads.withValue(context.threads) {
-            switch try weights.className() {
-            case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights), context)
+            switch name {
+            case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights("transformer", lora)), context)
+            case "WanTransformer3DModel": try WanVideoSegment(node: self, context).generate()
             case "WanAnimateTransformer3DModel":
-                let published = try PublishedSampling(model: model, sampler: sampler, steps: steps, shift: shift)
-                try WanAnimateSegment(node: self, network: WanTransformer(weights), sampling: published).generate(context)
+                try WanAnimateSegment(segment: WanSegment(node: self, context), network: WanTransformer(weights("transformer", lora))).generate()
+            case "WanAnimate2Transformer3DModel":
+                try WanAnimate2Segment(segment: WanSegment(node: self, context), network: WanAnimate2Transformer(weights("transformer", lora))).generate()
             case let other:
                 throw NodeError(
-                    "'\(path)' is a \(other); dit.segment knows DreamActorTransformer and WanAnimateTransformer3DModel")
+                    "'\(try model.part("transformer"))' is a \(other); dit.segment knows DreamActorTransformer, WanTransformer3DModel, WanAnimateTransformer3DModel and WanAnimate2Transformer3DModel"
+                )
             }
         }
     }

@@ -6,10 +6,12 @@ extension DiTSegment {
     /// Generates with a DreamActor network.
     func generate(with dit: DreamActorTransformer, _ context: NodeContext) throws {
         let c = dit.configuration
-        guard let pose else { throw NodeError("a DreamActorTransformer needs 'pose': wire pose.encode's features") }
+        guard let pose, let reference else {
+            throw NodeError("a DreamActorTransformer needs 'pose' and 'reference': wire pose.encode's features and reference.encode's latents")
+        }
         guard handover != .pixel else { throw NodeError("a DreamActorTransformer hands over in latents; remove handover: pixel") }
         let solver = try solver()
-        let shape = try check(c, pose)
+        let shape = try check(c, pose, reference)
         if c.handover == .pixel, initial != nil {
             context.log(
                 "the model was trained on a hand-over in pixels; this one is in latent space, so joins may show")
@@ -23,7 +25,7 @@ extension DiTSegment {
 
         // Keys and values of the references: the same at every step.
         let guidance = Guidance(reference: guidanceReference, motion: guidanceMotion)
-        let seen = dit.encode(references: references, pose: try referencePose(c))
+        let seen = dit.encode(references: references, pose: try referencePose(c, reference))
         let unseen =
             guidance.passes.contains { !$0.pass.seesReference }
             ? dit.encode(references: Tensor(zeros: references.shape)) : nil
@@ -112,7 +114,7 @@ extension DiTSegment {
     }
 
     /// Checks that the inputs fit one another and the model, and returns the latent's shape `[C, T, h, w]`.
-    private func check(_ c: DreamActorConfiguration, _ pose: PoseFeatures) throws -> [Int] {
+    private func check(_ c: DreamActorConfiguration, _ pose: PoseFeatures, _ reference: Reference) throws -> [Int] {
         let grid = pose.grid
         guard grid.channels == c.poseChannels else {
             throw NodeError(
@@ -147,7 +149,7 @@ extension DiTSegment {
     }
 
     /// Features of the references' own poses `[R, P, h, w]`, zeros for pictures that have none.
-    private func referencePose(_ c: DreamActorConfiguration) throws -> Tensor? {
+    private func referencePose(_ c: DreamActorConfiguration, _ reference: Reference) throws -> Tensor? {
         guard let grid = referencePose?.grid else { return nil }
         guard grid.channels == c.poseChannels, grid.height == reference.height, grid.width == reference.width,
             grid.frames <= reference.count

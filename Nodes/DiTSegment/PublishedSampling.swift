@@ -6,12 +6,14 @@ import NodeKit
 struct PublishedSampling {
     private enum Method {
         case unipc(UniPCSampler)
-        case flow(FlowSampler)
+        /// With what the network is told at each step, where that is not the level itself.
+        case flow(FlowSampler, timesteps: [Float]? = nil)
     }
 
     private let method: Method
     private let steps: Int
-    private let trainingSteps: Int
+    /// Timesteps that the network was trained on.
+    let trainingSteps: Int
 
     /// - Throws: When the pipeline's scheduler is not known, or the sampler does not go with published networks.
     init(model: ModelFolder, sampler: DiTSegment.Sampler?, steps: Int, shift: Double?) throws {
@@ -21,6 +23,7 @@ struct PublishedSampling {
         case (let sampler?, _): choice = sampler
         case (nil, "UniPCMultistepScheduler"), (nil, nil): choice = .unipc
         case (nil, "FlowMatchEulerDiscreteScheduler"): choice = .euler
+        case (nil, "DPMSolverMultistepScheduler"): choice = .dpmpp2m
         case (nil, let other?):
             throw NodeError("the pipeline's scheduler is a \(other), which is not known; set sampler: unipc or euler")
         }
@@ -35,7 +38,9 @@ struct PublishedSampling {
         case .euler:
             let schedule = PublishedSchedule.flowMatchEuler(steps: steps, shift: shift, trainingSteps: trainingSteps)
             method = .flow(FlowSampler(schedule: FlowSchedule(schedule), solver: .euler))
-        case .dpmpp2m: method = .flow(FlowSampler(schedule: FlowSchedule(steps: steps, shift: shift), solver: .dpmpp2m))
+        case .dpmpp2m:
+            let schedule = PublishedSchedule.dpmSolver(steps: steps, shift: shift, trainingSteps: trainingSteps)
+            method = .flow(FlowSampler(schedule: FlowSchedule(schedule), solver: .dpmpp2m), timesteps: schedule.timesteps)
         case .heun: method = .flow(FlowSampler(schedule: FlowSchedule(steps: steps, shift: shift), solver: .heun))
         }
     }
@@ -60,13 +65,14 @@ struct PublishedSampling {
                 try end(state.step, state.bytes, context)
             }
             return state.sample
-        case .flow(let sampler):
+        case .flow(let sampler, let timesteps):
             let found = saved.flatMap { FlowSampler.State($0, count: noise.count, steps: steps) }
             var state = found ?? FlowSampler.State(sample: noise)
             begin(state.step, context)
             while !sampler.isFinished(state) {
                 try context.checkCancelled()
-                try sampler.advance(&state) { try velocity($0, Float($1 * Double(trainingSteps))) }
+                let told = timesteps?[state.step]
+                try sampler.advance(&state) { try velocity($0, told ?? Float($1 * Double(trainingSteps))) }
                 try end(state.step, state.bytes, context)
             }
             return state.sample

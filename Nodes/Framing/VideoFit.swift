@@ -6,17 +6,27 @@ import Tensors
 public struct VideoFit: Node {
     public static let type: NodeType = "video.fit"
     public static let version = 1
-    public static let summary = "Brings frames to a canvas (Lanczos) and goes on back and forth to the end of the segments."
+    public static let summary = "Brings frames to a canvas and goes on back and forth to the end of the segments."
     public static let cost = NodeCost(threads: .all)
 
     @Input("The frames.") var video: Video?
     @Input("Control images, instead of 'video'.") var maps: Maps?
     @Input("A clip whose size is taken.") var like: Video?
+    @Input("A picture whose size is taken.") var likeImage: Image?
     @Input("Segments that may reach beyond the clip: frames go on back and forth to their end, or are cut there.") var segments: Segments?
-    @Parameter("Size of the frames; not set: that of 'like', else their own within 'area'.") var size: PixelSize? = nil
+    @Parameter("Size of the frames; not set: that of 'like' or 'likeImage', else their own within 'area'.") var size: PixelSize? = nil
     @Parameter("Without size and 'like': the largest area, as the size of one shape; not set: no change of size at all.") var area: PixelSize? = nil
     @Parameter("With area: both sides become multiples of this.", in: 1...1024) var align = 16
+    @Parameter("Where the shapes differ: pad with black, or stretch.") var fit = Fitting.stretch
+    @Parameter("How frames are resized.") var filter = Filter.lanczos
+    @Parameter("With pad: the side of the larger part of an odd margin.") var oddMargin = Side.before
+    @Parameter("Beyond the clip's end: reflect (0 1 2 1 0) or, with the ends repeated, symmetric (0 1 2 2 1 0).") var beyond = Beyond.reflect
     @Output("The frames.") var fitted: Video
+
+    /// How a clip goes on beyond its end.
+    public enum Beyond: String, ParameterChoice {
+        case reflect, symmetric
+    }
 
     public init() {}
 
@@ -35,9 +45,10 @@ public struct VideoFit: Node {
         try $fitted.write(width: canvas.width, height: canvas.height, timeBase: old.timeBase) { writer in
             for index in 0..<count {
                 try context.checkCancelled()
-                let frame = source.frame(WanFraming.backAndForth(index, count: old.count))
+                let place = beyond == .reflect ? WanFraming.backAndForth(index, count: old.count) : WanFraming.mirrored(index, count: old.count)
+                let frame = source.frame(place)
                 let pixels = Parallel.$threads.withValue(context.threads) {
-                    WanFraming.stretched(frame, width: source.width, height: source.height, canvas: canvas)
+                    fit(frame, width: source.width, height: source.height, canvas: canvas, filter, oddMargin)
                 }
                 let beyond = Int64(index - old.count)
                 try writer.append(pixels, at: index < old.count ? old.timestamps[index] : old.end + beyond * step)
@@ -50,6 +61,7 @@ public struct VideoFit: Node {
     private func canvas(_ source: FrameStore) throws -> (width: Int, height: Int) {
         if let size { return (size.width, size.height) }
         if let like { return (like.width, like.height) }
+        if let likeImage { return (likeImage.width, likeImage.height) }
         guard let area else { return (source.width, source.height) }
         return WanFraming.canvas(width: source.width, height: source.height, area: area.width * area.height, align: align)
     }

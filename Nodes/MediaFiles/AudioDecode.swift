@@ -26,6 +26,7 @@ public struct AudioDecode: Node {
         options.sampleRate = rate
         options.start = start > 0 ? try Media.Rational(parameter: "start", seconds: start) : nil
         options.end = try end.map { try Media.Rational(parameter: "end", seconds: $0) }
+        if missing == .silence, video != nil, TensorPictures.isOne(file.path) { return try $audio.set(silence(options)) }
         let reader: AudioReader
         do {
             reader = try AudioReader(path: file.path, options: options)

@@ -21,18 +21,21 @@ public struct VAEDecode: Node {
         "The segments in order. Handed over in latents, the first latent of each later one is the last of the one before, and is not decoded again; handed over in pixels, each is decoded by itself and the frames that it shares are dropped."
     )
     var latents: [Latent]
-    @Input("The driving clip: its time stamps become the film's, and the film is cut to its length.") var driving: Video
+    @Input("The driving clip: its time stamps become the film's, and the film is cut to its length; not wired: all frames, at 'fps'.")
+    var driving: Video?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
     @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("AutoencoderKLWan: f32, or bf16 in two thirds of the memory, which rounds the weights and what each convolution reads.")
     var precision = Numbers.f32
+    @Parameter("Without 'driving': frames per second of the film.") var fps = Rational(16)
     @Output("The film.") var video: Video
 
     public init() {}
 
     public func run(in context: NodeContext) throws {
-        let timeline = driving.timeline
+        guard fps.numerator > 0 else { throw NodeError("fps: \(fps) is not above 0") }
+        let timeline = driving?.timeline ?? Timeline(rate: fps, count: latents.last.map { $0.firstFrame + 4 * ($0.grid.frames - 1) + 1 } ?? 0)
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae"), precision: precision.precision), only: .decoder)
         let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
         let first = try check(vae, frames: timeline.count)

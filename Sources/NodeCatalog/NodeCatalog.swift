@@ -23,7 +23,7 @@ public enum NodeCatalog {
         // Media in and out
         NodeDefinition(VideoDecode.self), NodeDefinition(AudioDecode.self), NodeDefinition(ImageLoad.self),
         NodeDefinition(VideoEncode.self), NodeDefinition(MapsEncode.self), NodeDefinition(VideoFit.self), NodeDefinition(ImageFit.self),
-        NodeDefinition(VideoCut.self),
+        NodeDefinition(VideoCut.self), NodeDefinition(VideoCrop.self),
         // Body, head, face, and the control images made of them
         NodeDefinition(SkeletonNetwork.self), NodeDefinition(SkeletonLoad.self), NodeDefinition(SkeletonSmooth.self),
         NodeDefinition(BoneNormalize.self), NodeDefinition(HeadTracker.self), NodeDefinition(HeadSphere.self),

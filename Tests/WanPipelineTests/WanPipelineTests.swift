@@ -63,6 +63,36 @@ struct WanPipelineTests {
     func parity(_ name: String) throws {
         let film = try frames(animate(name))
         let expected = try SafetensorsFile(path: "\(Self.fixture(name))/outputs.safetensors")
+        let largest = try greyLevels(film, expected)
+        #expect(largest < 0.51, "\(largest) grey levels")
+    }
+
+    /// How `Tests/Parity/pipelines.py` says that a case of it is run.
+    private struct Call: Decodable {
+        var graph: String, overlays, settings, inputs: [String]
+    }
+
+    @Test(
+        "whole films of a prompt, of a picture, and of a driving clip give the reference's latents and frames",
+        arguments: ["pipeline_wan_t2v", "pipeline_wan_i2v", "pipeline_wan_ti2v", "pipeline_wan_animate_2"])
+    func video(_ name: String) throws {
+        let folder = Self.fixture(name)
+        let call = try JSONDecoder().decode(Call.self, from: Data(contentsOf: URL(filePath: "\(folder)/graph.json")))
+        let outputs = try run(
+            call.graph, call.overlays, settings: call.settings + ["outputs.latents=animate.latent"],
+            inputs: ["model=\(folder)"] + call.inputs.map { "\($0)=\(folder)/inputs.safetensors" })
+        let expected = try SafetensorsFile(path: "\(folder)/outputs.safetensors")
+        let last = try Latent(artifact: bench.file(try #require(outputs["latents"]?.last), type: .latent)).grid.values
+        let latents = try expected.array("latents", of: Float.self, shape: [1, -1, -1, -1, -1])
+        try #require(last.count == latents.count)
+        let error = zip(last, latents).reduce(0.0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }
+        let relative = (error / latents.reduce(0.0) { $0 + Double($1 * $1) }).squareRoot()
+        #expect(relative < 2e-5, "\(relative)")
+        #expect(try greyLevels(frames(outputs), expected) < 0.51)
+    }
+
+    /// The largest difference of a film from frames `[1, F, 3, H, W]` of 0 … 1. Rounding to bytes alone makes 0.5.
+    private func greyLevels(_ film: Video, _ expected: SafetensorsFile) throws -> Float {
         let values = try expected.array("frames", of: Float.self, shape: [1, film.count, 3, film.height, film.width])
         let plane = film.width * film.height
         var largest: Float = 0
@@ -72,8 +102,7 @@ struct WanPipelineTests {
                 largest = max(largest, abs(value - Float(byte)))
             }
         }
-        // Rounding to bytes alone makes 0.5.
-        #expect(largest < 0.51, "\(largest) grey levels")
+        return largest
     }
 
     @Test("hand-over in latents decodes as one stream; both hand-overs' joins are measured")
@@ -104,6 +133,26 @@ struct WanPipelineTests {
             .run(loaded, options: RunOptions(threads: 2))
         let text = summary.failures.map(\.message).joined()
         #expect(text.contains("UMT5EncoderModel"), "\(text)")
+    }
+
+    @Test("films that inputs and network do not agree on are refused, saying what to wire")
+    func wrongVideos() throws {
+        func failure(_ name: String, _ overlays: [String], _ inputs: [String], _ settings: [String]) throws -> String {
+            let folder = Self.fixture(name)
+            let (graph, messages) = load(
+                "wan-video", overlays, settings: settings + ["animate.with.steps=1", "animate.with.frames=5"],
+                inputs: ["model=\(folder)"] + inputs.map { "\($0)=\(folder)/inputs.safetensors" })
+            let loaded = try #require(graph, "\(messages)")
+            let summary = try UnderstudyEngine(store: CacheStore(root: bench.makeFolder()), catalogue: Self.catalogue)
+                .run(loaded, options: RunOptions(threads: 2))
+            return summary.failures.map(\.message).joined()
+        }
+        let text = try failure("pipeline_wan_i2v", ["tensors"], ["tensors"], ["animate.with.size=32x32"])
+        #expect(text.contains("wire 'firstPicture'"), "\(text)")
+        let blind = try failure("pipeline_wan_i2v", ["image", "tensors"], ["picture", "tensors"], ["begin.with.size=32x48"])
+        #expect(blind.contains("wire 'image'"), "\(blind)")
+        let size = try failure("pipeline_wan_t2v", ["tensors"], ["tensors"], ["animate.with.size=40x24"])
+        #expect(size.contains("multiples of 16"), "\(size)")
     }
 
     @Test("every combination of overlays is a whole graph")

@@ -30,8 +30,17 @@ enum SchedulerEvaluation {
             for step in 0..<steps {
                 samples.append(samples[step] + velocities.selected(0, step) * (schedule.sigmas[step + 1] - schedule.sigmas[step]))
             }
+        case "DPMSolverMultistepScheduler":
+            schedule = .dpmSolver(steps: steps, shift: configuration.shift, trainingSteps: configuration.trainingSteps)
+            let sampler = FlowSampler(schedule: FlowSchedule(schedule), solver: .dpmpp2m)
+            var state = FlowSampler.State(sample: noise.array)
+            while !sampler.isFinished(state) {
+                let step = state.step
+                sampler.advance(&state) { _, _ in velocities.selected(0, step).array }
+                samples.append(Tensor(state.sample, noise.shape))
+            }
         case let other:
-            throw WeightError(path: path, "cannot evaluate a '\(other)'; UniPCMultistepScheduler and FlowMatchEulerDiscreteScheduler are known")
+            throw WeightError(path: path, "cannot evaluate a '\(other)'; UniPCMultistepScheduler, DPMSolverMultistepScheduler and FlowMatchEulerDiscreteScheduler are known")
         }
         return ["sigmas": Tensor(schedule.sigmas), "timesteps": Tensor(schedule.timesteps), "samples": Tensor.stacked(samples)]
     }

@@ -121,4 +121,44 @@ public struct CLIPImageProcessor: Decodable, Sendable {
             }
         }
     }
+
+    /// A picture stretched to a square as Wan-Animate-2 does it: bicubic interpolation of numbers (a = −0.75, no low-pass when shrinking),
+    /// values of −1 … 1 in between, CLIP's published mean and deviation.
+    ///
+    /// - Parameter pixels: Interleaved RGB bytes, `[height, width, 3]`.
+    /// - Returns: `[3, side, side]`.
+    public static func stretched(_ pixels: [UInt8], width: Int, height: Int, side: Int) -> Tensor {
+        /// Four taps around each target sample.
+        func taps(_ length: Int) -> [(places: [Int], weights: [Float])] {
+            let scale = Float(length) / Float(side)
+            return (0..<side).map { index in
+                let source = (Float(index) + 0.5) * scale - 0.5
+                let floor = source.rounded(.down)
+                let t = source - floor
+                let a: Float = -0.75
+                func near(_ x: Float) -> Float { ((a + 2) * x - (a + 3)) * x * x + 1 }
+                func far(_ x: Float) -> Float { ((a * x - 5 * a) * x + 8 * a) * x - 4 * a }
+                return ((-1...2).map { max(0, min(length - 1, Int(floor) + $0)) }, [far(t + 1), near(t), near(1 - t), far(2 - t)])
+            }
+        }
+        let (columns, rows) = (taps(width), taps(height))
+        let mean: [Float] = [0.48145466, 0.4578275, 0.40821073], std: [Float] = [0.26862954, 0.26130258, 0.27577711]
+        return Tensor([3, side, side]) { out in
+            for channel in 0..<3 {
+                for y in 0..<side {
+                    for x in 0..<side {
+                        var sum: Float = 0
+                        for (row, vertical) in zip(rows[y].places, rows[y].weights) {
+                            var line: Float = 0
+                            for (column, horizontal) in zip(columns[x].places, columns[x].weights) {
+                                line += (Float(pixels[(row * width + column) * 3 + channel]) / 127.5 - 1) * horizontal
+                            }
+                            sum += line * vertical
+                        }
+                        out.initializeElement(at: (channel * side + y) * side + x, to: ((sum * 0.5 + 0.5) - mean[channel]) / std[channel])
+                    }
+                }
+            }
+        }
+    }
 }

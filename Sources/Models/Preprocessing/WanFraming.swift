@@ -2,30 +2,50 @@ public import Tensors
 
 /// How the published Wan-Animate pipeline brings pictures and clips to its canvas and its length.
 public enum WanFraming {
-    /// A picture fitted inside the canvas (Lanczos) and centred on black, as the reference is. The published pipeline asks for a bilinear
+    /// Where a picture lies on its canvas.
+    public struct Box: Equatable, Sendable {
+        public let left, top, width, height: Int
+    }
+
+    /// On which side of a picture the larger part of an odd margin lies.
+    public enum OddMargin: Sendable { case before, after }
+
+    /// The largest box of a picture's shape inside a canvas, in the middle. In whole numbers, as the reference: the free side is truncated.
+    ///
+    /// - Parameter oddMargin: Wan-Animate has the larger part before the picture, Wan-Animate-2 after it.
+    public static func box(width: Int, height: Int, canvas: (width: Int, height: Int), oddMargin: OddMargin = .before) -> Box {
+        let isWider = canvas.width * height < width * canvas.height
+        let w = isWider ? canvas.width : max(1, width * canvas.height / height)
+        let h = isWider ? max(1, height * canvas.width / width) : canvas.height
+        func start(_ whole: Int, _ part: Int) -> Int { oddMargin == .before ? whole / 2 - part / 2 : (whole - part) / 2 }
+        return Box(left: start(canvas.width, w), top: start(canvas.height, h), width: w, height: h)
+    }
+
+    /// A picture fitted inside the canvas and centred on black, as references are. The Wan-Animate pipeline asks for a bilinear
     /// filter, but its image processor falls back to Lanczos.
     ///
     /// - Parameter pixels: Interleaved RGB bytes, `[height, width, 3]`.
     /// - Returns: `[canvas.height, canvas.width, 3]`.
-    public static func fitted(_ pixels: [UInt8], width: Int, height: Int, canvas: (width: Int, height: Int)) -> [UInt8] {
-        // In whole numbers, as the reference: the free side is truncated.
-        let isWider = canvas.width * height < width * canvas.height
-        let w = isWider ? canvas.width : max(1, width * canvas.height / height)
-        let h = isWider ? max(1, height * canvas.width / width) : canvas.height
-        let inner = ByteResize.resized(pixels, width: width, height: height, to: (w, h), .lanczos)
-        if (w, h) == canvas { return inner }
+    public static func fitted(
+        _ pixels: [UInt8], width: Int, height: Int, canvas: (width: Int, height: Int), _ filter: PictureFilter = .lanczos,
+        oddMargin: OddMargin = .before
+    ) -> [UInt8] {
+        let box = box(width: width, height: height, canvas: canvas, oddMargin: oddMargin)
+        let inner = ByteResize.resized(pixels, width: width, height: height, to: (box.width, box.height), filter)
+        if (box.width, box.height) == canvas { return inner }
         var result = [UInt8](repeating: 0, count: canvas.width * canvas.height * 3)
-        let (left, top) = (canvas.width / 2 - w / 2, canvas.height / 2 - h / 2)
-        for y in 0..<h {
-            let start = ((y + top) * canvas.width + left) * 3
-            result.replaceSubrange(start..<(start + w * 3), with: inner[(y * w * 3)..<((y + 1) * w * 3)])
+        for y in 0..<box.height {
+            let start = ((y + box.top) * canvas.width + box.left) * 3
+            result.replaceSubrange(start..<(start + box.width * 3), with: inner[(y * box.width * 3)..<((y + 1) * box.width * 3)])
         }
         return result
     }
 
-    /// A frame stretched to the canvas (Lanczos), as pose, face, background and mask are.
-    public static func stretched(_ pixels: [UInt8], width: Int, height: Int, canvas: (width: Int, height: Int)) -> [UInt8] {
-        ByteResize.resized(pixels, width: width, height: height, to: canvas, .lanczos)
+    /// A frame stretched to the canvas, as pose, face, background and mask are, and the first picture of a film.
+    public static func stretched(
+        _ pixels: [UInt8], width: Int, height: Int, canvas: (width: Int, height: Int), _ filter: PictureFilter = .lanczos
+    ) -> [UInt8] {
+        ByteResize.resized(pixels, width: width, height: height, to: canvas, filter)
     }
 
     /// The canvas for a clip: its own shape, of at most an area, both sides multiples of `align`.
@@ -33,6 +53,23 @@ public enum WanFraming {
         let scale = min(1, (Double(area) / Double(width * height)).squareRoot())
         func side(_ length: Int) -> Int { max(align, Int((Double(length) * scale / Double(align)).rounded(.down)) * align) }
         return (side(width), side(height))
+    }
+
+    /// The canvas for a picture: its shape at an area, both sides multiples of `align`, rounded down; the picture's own sides are rounded so,
+    /// too, before their ratio is taken (as in Wan-Animate-2).
+    public static func canvas(ofArea area: Int, width: Int, height: Int, align: Int) -> (width: Int, height: Int) {
+        let aspect = Double(aligned(height, align)) / Double(aligned(width, align))
+        func side(_ square: Double) -> Int { aligned(Int(square.squareRoot()), align) }
+        return (side(Double(area) / aspect), side(Double(area) * aspect))
+    }
+
+    /// The multiple of `align` that is not larger, but at least `align`.
+    public static func aligned(_ length: Int, _ align: Int) -> Int { max(1, length / align) * align }
+
+    /// Which frame of a clip stands at a place beyond its end: the clip goes on back and forth with its ends repeated (0 1 2 2 1 0 0 1 …).
+    public static func mirrored(_ index: Int, count: Int) -> Int {
+        let place = index % (2 * count)
+        return place < count ? place : 2 * count - 1 - place
     }
 
     /// Which frame of a clip stands at a place beyond its end: the clip goes on back and forth, without repeating its ends.

@@ -83,7 +83,7 @@ public struct FlowSampler: Sendable {
         Self.add(&clean, v, Float(-sigma))
         // α = 1 − σ; λ = log(α/σ) is infinite at both ends, so the steps that touch an end are of first order.
         var extrapolation = 0.0
-        if state.step >= 2, next > 0, state.previousClean.count == clean.count {
+        if state.step >= 1, schedule.sigmas[state.step - 1] < 1, next > 0, state.previousClean.count == clean.count {
             let lambda = { (s: Double) in log((1 - s) / s) }
             let before = schedule.sigmas[state.step - 1]
             let ratio = (lambda(sigma) - lambda(before)) / (lambda(next) - lambda(sigma))

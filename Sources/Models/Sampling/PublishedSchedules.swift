@@ -20,6 +20,14 @@ public struct PublishedSchedule: Sendable, Equatable {
         return PublishedSchedule(sigmas: sigmas.map { Float($0) } + [0], timesteps: sigmas.map { Float(($0 * n).rounded(.towardZero)) })
     }
 
+    /// diffusers' `DPMSolverMultistepScheduler` with `use_flow_sigmas`: UniPC's levels, except that the first stays below 1 by itself.
+    public static func dpmSolver(steps: Int, shift: Double, trainingSteps: Int = 1000) -> PublishedSchedule {
+        precondition(steps >= 1, "A schedule has at least one step.")
+        let n = Double(trainingSteps)
+        let sigmas = (0..<steps).map { shifted((1 - 1 / n) * (1 - Double($0) / Double(steps)), shift) }
+        return PublishedSchedule(sigmas: sigmas.map { Float($0) } + [0], timesteps: sigmas.map { Float(($0 * n).rounded(.towardZero)) })
+    }
+
     /// diffusers' `FlowMatchEulerDiscreteScheduler`: its end points are shifted already when the shift is applied.
     public static func flowMatchEuler(steps: Int, shift: Double, trainingSteps: Int = 1000) -> PublishedSchedule {
         precondition(steps >= 1, "A schedule has at least one step.")

@@ -7,14 +7,14 @@ public struct SchedulerConfiguration: Decodable, Sendable {
     public let shift: Double
     public let trainingSteps: Int
     public let order: Int
-    private let prediction, solver: String
+    private let prediction, solver, algorithm: String
     private let usesFlow, predictsClean, usesDynamicShift: Bool
     /// Options that change the levels or the steps, by key, as far as they are set.
     private let others: [String]
 
     private enum CodingKeys: String, CodingKey {
         case className = "_class_name", shift, flowShift = "flow_shift", trainingSteps = "num_train_timesteps", order = "solver_order"
-        case prediction = "prediction_type", solver = "solver_type", usesFlow = "use_flow_sigmas", predictsClean = "predict_x0"
+        case prediction = "prediction_type", solver = "solver_type", algorithm = "algorithm_type", usesFlow = "use_flow_sigmas", predictsClean = "predict_x0"
         case usesDynamicShift = "use_dynamic_shifting"
     }
 
@@ -26,14 +26,15 @@ public struct SchedulerConfiguration: Decodable, Sendable {
         trainingSteps = try value(.trainingSteps, 1000)
         order = try value(.order, 2)
         prediction = try value(.prediction, "epsilon")
-        solver = try value(.solver, "bh2")
+        solver = try value(.solver, className == "DPMSolverMultistepScheduler" ? "midpoint" : "bh2")
+        algorithm = try value(.algorithm, "dpmsolver++")
         usesFlow = try value(.usesFlow, false)
         predictsClean = try value(.predictsClean, true)
         usesDynamicShift = try value(.usesDynamicShift, false)
         let known: [String: Other] = [
             "use_karras_sigmas": .flag(false), "use_exponential_sigmas": .flag(false), "use_beta_sigmas": .flag(false), "thresholding": .flag(false),
             "invert_sigmas": .flag(false), "stochastic_sampling": .flag(false), "lower_order_final": .flag(true), "final_sigmas_type": .text("zero"),
-            "disable_corrector": .list, "shift_terminal": .missing,
+            "disable_corrector": .list, "shift_terminal": .missing, "use_lu_lambdas": .flag(false), "euler_at_final": .flag(false),
         ]
         let options = try [String: Other](from: decoder)
         others = known.compactMap { key, wanted in options[key].flatMap { $0 == wanted || $0 == .missing ? nil : key } }.sorted()
@@ -65,7 +66,10 @@ public struct SchedulerConfiguration: Decodable, Sendable {
     public init(folder: String) throws {
         let path = "\(folder)/scheduler_config.json"
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(contentsOf: URL(filePath: path)))
+            // Python writes infinities (`lambda_min_clipped`), which JSON has not.
+            var text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
+            for number in ["-Infinity", "Infinity", "NaN"] { text = text.replacingOccurrences(of: ": \(number)", with: ": null") }
+            self = try JSONDecoder().decode(Self.self, from: Data(text.utf8))
         } catch {
             throw WeightError(path: path, "is not a scheduler's configuration: \(error)")
         }
@@ -78,6 +82,11 @@ public struct SchedulerConfiguration: Decodable, Sendable {
         if className == "UniPCMultistepScheduler" {
             guard prediction == "flow_prediction", usesFlow, predictsClean, solver == "bh2" else {
                 throw refuse("prediction_type flow_prediction, use_flow_sigmas, predict_x0 and solver_type bh2 are known of UniPC")
+            }
+        }
+        if className == "DPMSolverMultistepScheduler" {
+            guard prediction == "flow_prediction", usesFlow, algorithm == "dpmsolver++", solver == "midpoint", order == 2 else {
+                throw refuse("prediction_type flow_prediction, use_flow_sigmas, algorithm_type dpmsolver++, solver_type midpoint and solver_order 2 are known of DPM-Solver")
             }
         }
     }

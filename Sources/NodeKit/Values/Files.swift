@@ -54,7 +54,10 @@ public struct ModelFolder: PortValue {
         return found
     }
 
-    private static func isPipeline(_ path: String) -> Bool { FileManager.default.fileExists(atPath: "\(path)/model_index.json") }
+    /// Pipelines of fixed parts, and modular ones.
+    private static func isPipeline(_ path: String) -> Bool {
+        ["model_index.json", "modular_model_index.json"].contains { FileManager.default.fileExists(atPath: "\(path)/\($0)") }
+    }
 
     /// Whether this is a whole pipeline rather than one network.
     public var isPipeline: Bool { Self.isPipeline(path) }
