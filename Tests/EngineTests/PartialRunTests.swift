@@ -38,6 +38,9 @@ import Testing
         #expect(try ran(force: ["step[@4..<6]"]) == ["step[0]", "step[1]"])
         #expect(try ran(to: ["step"], from: ["step[@10]"]) == ["step[2]"])
         #expect(try ran(to: ["split"]).isEmpty)
+        // Nothing beyond the target runs again, unless it was named.
+        #expect(try ran(to: ["step[1]"], from: ["step[1]"]) == ["step[1]"])
+        #expect(try ran(to: ["step[0]"], from: ["split"]) == ["split", "step[0]"])
     }
 
     @Test func elementsOfAListRunAlone() throws {

@@ -21,11 +21,14 @@ struct Demand {
     /// The ports that something takes, by node.
     private var used: [String: Set<String>] = [:]
     private let pinned: Set<Port>
+    /// Whether the user said how far to go.
+    private let hasTargets: Bool
 
     /// - Throws: ``UsageError`` when something is to be run again that the targets do not need.
     init(of graph: Graph, _ options: RunOptions) throws {
         pinned = Set(graph.pins.map { Port(node: $0.node, index: $0.index, port: $0.port) })
         for target in options.targets + options.from + options.force { named[target.node, default: .init()].insert(target.instances) }
+        hasTargets = !options.targets.isEmpty
         let outputs = graph.outputs.map { RunTarget(node: $0.node, port: $0.port) }
         let all = graph.nodes.map { RunTarget(node: $0.id) }
         for target in options.targets.isEmpty ? (outputs.isEmpty ? all : outputs) : options.targets {
@@ -63,6 +66,11 @@ struct Demand {
     func isReplaced(_ instance: InstanceID) -> Bool {
         guard !pinned.isEmpty, let ports = used[instance.node], !ports.isEmpty else { return false }
         return ports.allSatisfy { isPinned(instance, $0) }
+    }
+
+    /// Whether an instance may run because it is forced: beyond the user's targets only if it was named.
+    func allowsForcing(_ instance: InstanceID, _ frames: Range<Int>?) -> Bool {
+        !hasTargets || named[instance.node]?.contains(instance.index, frames) ?? false
     }
 
     /// Wants what some instances of a node take.

@@ -177,7 +177,8 @@ final class GraphState {
         var result: [InstanceID] = []
         var isTaken = false
         for instance in all.reversed() {
-            let isWanted = (wanted.contains(instance.index, span(of: instance)) && !demand.isReplaced(instance)) || isForced(instance)
+            let isWanted = (wanted.contains(instance.index, span(of: instance)) && !demand.isReplaced(instance))
+                || (isForced(instance) && demand.allowsForcing(instance, span(of: instance)))
             guard isWanted || isTaken else { continue }
             result.append(instance)
             let before = InstanceID(node: node.id, index: (instance.index ?? 0) - 1)
