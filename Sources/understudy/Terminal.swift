@@ -40,6 +40,8 @@ struct TextTable {
         let widths = (0..<columns).map { c in rows.map { c < $0.count ? $0[c].count : 0 }.max() ?? 0 }
         return rows.map { row in
             var line = ""
+            // Nothing stands after the last word of a line.
+            let row = row.prefix(1 + (row.lastIndex { !$0.isEmpty } ?? -1))
             for (c, cell) in row.enumerated() {
                 let padding = String(repeating: " ", count: widths[c] - cell.count)
                 line += rightAligned.contains(c) ? padding + cell : c == row.count - 1 ? cell : cell + padding
