@@ -66,23 +66,18 @@ extension Execution {
             let (task, key) = (item.task, item.work.key)
             let earlier = earlier(item)
             guard earlier.isEmpty else {
-                claimed[task] = item.work.gone
                 scheduler.postponed(task, following: earlier)
                 continue
             }
-            if let maker = makers[key], maker != task, !scheduler.isEnded(maker) {
-                guard waits.reaches(task, from: maker) else {
-                    sharing.insert(task)
-                    postpone(task, until: [maker])
-                    continue
-                }
-                // It takes over, since the other one needs what it makes.
-                claimed[maker] = nil
+            // One that needs what this one makes lets it go first.
+            if let maker = makers[key], maker != task, !scheduler.isEnded(maker), !waits.reaches(task, from: maker) {
+                sharing.insert(task)
+                postpone(task, until: [maker])
+                continue
             }
             makers[key] = task
             let needed = item.work.staged == nil ? demand(item.work.feeds.flatMap { $0.feeds.map(\.source) }, for: item.instance) : []
             guard needed.isEmpty else {
-                claimed[task] = item.work.gone
                 postpone(task, until: needed)
                 continue
             }

@@ -45,9 +45,8 @@ extension Execution {
         if item.isForced {
             item.reasons = [.forced]
         } else {
-            let found = try reader.lookup(key)
-            // What was to be made again is, though another action gave the same bytes back meanwhile.
-            if case .hit(let record) = found, record != claimed[task] {
+            let found = try lookup(key, reader)
+            if case .hit(let record) = found {
                 if record.isOutdated(by: print.source) {
                     emitter.send(.warning(
                         "\(instance): the code of \(node.type) changed since this was made, its version did not; --force \(node.id) makes it again"))
@@ -58,7 +57,6 @@ extension Execution {
                 scheduler.resolved(task)
                 return
             }
-            item.gone = claimed[task]
             if case .gone(let record, _) = found {
                 guard isNeeded(instance) else {
                     settle(instance, item, record)
@@ -83,7 +81,7 @@ extension Execution {
             throw NodeError("'\(slice.node).\(slice.port)' was not made")
         }
         let key = ActionKey(sliceOf: source, frames: slice.frames).digest
-        switch try reader.lookup(key) {
+        switch try lookup(key, reader) {
         case .hit: break
         case .gone(let record, _) where demands[.slice(slice)] == nil:
             state.slices[slice] = record.outputs["value"].map(store.artifact)
@@ -110,7 +108,7 @@ extension Execution {
             throw NodeError("'\(instance)' has no segment")
         }
         let key = ActionKey(segment: frames, validFrames: valid).digest
-        if demands[.item(instance)] == nil, case .gone(let record, _) = try reader.lookup(key) {
+        if demands[.item(instance)] == nil, case .gone(let record, _) = try lookup(key, reader) {
             state.items[instance] = record.outputs["value"].map(store.artifact)
             state.absent.insert(.item(instance))
             return scheduler.resolved(task)
@@ -127,7 +125,7 @@ extension Execution {
         make: @escaping @Sendable (OutputSink, [String: [Artifact]]) throws -> Void
     ) throws {
         var item = Work(key: key, fingerprint: nil)
-        if case .hit(let record) = try reader.lookup(key) {
+        if case .hit(let record) = try lookup(key, reader) {
             work[task] = item
             complete(task, record)
             scheduler.resolved(task)

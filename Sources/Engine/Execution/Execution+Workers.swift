@@ -63,6 +63,7 @@ extension Execution {
         running[task] = nil
         switch outcome {
         case .done(let commit):
+            noteMade(commit)
             complete(task, commit.record, commit)
             scheduler.finished(task)
         case .cached(let record):

@@ -63,8 +63,10 @@ final class Execution: @unchecked Sendable {
     var sharing: Set<Scheduler.Task> = []
     /// What waits for others' bytes or results.
     var waits = WaitGraph<Scheduler.Task>()
-    /// What the keys of tasks that wait for their inputs' bytes stood for.
-    var claimed: [Scheduler.Task: ActionRecord] = [:]
+    /// Keys of what was made in this run.
+    private(set) var made: Set<Digest> = []
+    /// What was not in the store until this run made it.
+    private(set) var restored: Set<Digest> = []
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
 
@@ -251,6 +253,28 @@ final class Execution: @unchecked Sendable {
         }
         if resolving == 0 { carryOut(nil) } else { try store.read(isLong: resolving > 2, carryOut) }
         return resolving
+    }
+
+    /// Looks an action up. What was lost stays so for every other action, although one gives the same bytes back meanwhile: timing
+    /// does not decide what runs, and `plan` can foretell it.
+    func lookup(_ key: Digest, _ reader: StoreReader) throws -> StoreReader.Lookup {
+        let found = try reader.lookup(key)
+        guard case .hit(let record) = found, !made.contains(key),
+            record.outputs.values.contains(where: { restored.contains($0.digest) })
+        else { return found }
+        return .gone(record, .evicted)
+    }
+
+    /// Notes what an action made, before it is stored.
+    func noteMade(_ commit: Commit) {
+        made.insert(commit.record.key)
+        // An index that cannot be read says so at the next look-up.
+        let absent = try? store.lookups.inDatabase { db in
+            let reader = StoreReader(db: db, store: store)
+            return try commit.record.outputs.values
+                .filter { try !restored.contains($0.digest) && !reader.isIntact($0.digest, suffix: $0.suffix) }.map(\.digest)
+        }
+        restored.formUnion(absent ?? [])
     }
 
     // MARK: - Tasks

@@ -93,12 +93,14 @@ struct DamagedContents: Error, CustomStringConvertible {
 }
 
 extension StoreReader {
-    /// An artifact with its bytes at hand if it has no file.
+    /// An artifact with its bytes at hand if it has no file, else at the path where its file is now.
     ///
     /// - Throws: ``DamagedContents`` when its bytes are not what its digest says.
     func opened(_ artifact: Artifact) throws -> Artifact {
-        guard artifact.contents == nil, let contents = try contents(of: artifact.digest) else { return artifact }
-        return Artifact(type: artifact.type, path: artifact.path, digest: artifact.digest, contents: contents)
+        if artifact.contents != nil { return artifact }
+        // Its name may have been found before the bytes, which another action made meanwhile and which are still on their way.
+        let path = store.commits.file(artifact.digest) ?? artifact.path
+        return Artifact(type: artifact.type, path: path, digest: artifact.digest, contents: try contents(of: artifact.digest))
     }
 
     /// The bytes of a small artifact; nil when it is a file.
