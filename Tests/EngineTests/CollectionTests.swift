@@ -41,7 +41,7 @@ import Testing
     private let text = """
         nodes:
           one: { type: t.slow, with: { milliseconds: 1 } }
-          two: { type: t.slow, in: { a: one.steps }, with: { milliseconds: 8, seed: 2 } }
+          two: { type: t.slow, in: { a: one.steps }, with: { milliseconds: 40, seed: 2 } }
           three: { type: t.add, in: { a: two.steps }, with: { bias: 1 } }
         outputs: { out: three.out }
         """

@@ -23,14 +23,24 @@ import Testing
         #expect(try files(shop).isEmpty)
         #expect(try shop.run(text, set: ["two.with.bias=5"]).ran == ["two"])
         // Whoever wants one gets one, as often as it is taken away or changed.
-        for _ in 0..<2 {
-            #expect(try shop.value("two", text) == 7)
-            let path = "\(shop.storePath)/objects/\(try #require(try files(shop).first))"
+        #expect(try shop.value("two", text) == 7)
+        let path = "\(shop.storePath)/objects/\(try #require(try files(shop).first))"
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        func damage() throws {
             chmod(path, 0o644)
             try Data("changed".utf8).write(to: URL(fileURLWithPath: path))
         }
-        #expect(try shop.run(text).ran.isEmpty)
+        for harm in [damage, { unlink(path) }] {
+            try harm()
+            #expect(try shop.value("two", text) == 7)
+            #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == whole)
+        }
+        // Verification says that it was changed and writes it again; nothing has to run for that.
+        try damage()
+        #expect(try shop.engine().store.verify().damaged == [path])
+        #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == whole)
         #expect(try shop.engine().store.verify().isClean)
+        #expect(try shop.run(text).ran.isEmpty)
     }
 
     @Test func damagedBytesInTheIndexAreMadeAgain() throws {

@@ -23,7 +23,7 @@ public struct StoredObject: Sendable, Hashable, Codable {
 public struct VerificationReport: Sendable, Hashable, Codable {
     public let checked: Int
     public let bytes: Int64
-    /// Paths of artifacts whose bytes are not what their name says; they were removed.
+    /// Paths of artifacts whose bytes are not what their name says; they were removed, or written again where the index has the bytes.
     public let damaged: [String]
     /// Paths of artifacts that are gone; they are made again when they are needed.
     public let missing: [String]
@@ -86,6 +86,7 @@ extension CacheStore {
     }
 
     /// Checks the index, and hashes every object again; removes what is damaged, so that it is made again when it is next needed.
+    /// The file that a program was given of a small artifact is written again, since the index has its bytes.
     ///
     /// - Parameter progress: Called with objects done and objects in all.
     /// - Throws: ``StoreError`` when the index is damaged; whoever opens the store next rebuilds it.
@@ -108,13 +109,13 @@ extension CacheStore {
             let state = FileState(path: path)
             let isInline = try snapshot { try StoreReader(db: $0, store: self).isInline(object.digest, suffix: object.suffix) }
             if isInline {
-                if dropDamagedCopy(of: object.digest) { damaged.append(path) }
-                try database.write { db in
-                    guard !isSound(object.digest, suffix: object.suffix, db) else { return }
-                    try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
-                    removed.append([object.digest.hex, object.suffix])
-                    damaged.append(path)
+                let isWhole = try database.write { db in
+                    let isWhole = isSound(object.digest, suffix: object.suffix, db)
+                    if !isWhole { try removeRow(digest: object.digest.hex, suffix: object.suffix, db) }
+                    return isWhole
                 }
+                if !isWhole { removed.append([object.digest.hex, object.suffix]) }
+                if try !isWhole || mendCopy(of: object.digest) { damaged.append(path) }
                 continue
             }
             let found = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")

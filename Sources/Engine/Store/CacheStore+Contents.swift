@@ -65,13 +65,15 @@ extension CacheStore {
         return result
     }
 
-    /// Removes the file of an artifact that the index holds if it is not what it was; ``filed(_:)`` makes another when a program wants it.
+    /// Writes the file that a program was given of a small artifact again if it is not what it was.
     ///
-    /// - Returns: Whether there was one to remove.
-    func dropDamagedCopy(of digest: Digest) -> Bool {
+    /// - Returns: Whether it had to be.
+    /// - Throws: ``StoreError`` when it cannot be written.
+    func mendCopy(of digest: Digest) throws -> Bool {
         let path = path(of: digest, suffix: "safetensors")
         guard access(path, F_OK) == 0, (try? Artifact.digest(ofFile: path, isTensorFile: true)) != digest else { return false }
-        return unlink(path) == 0
+        _ = try filed(Artifact(type: "file", path: path, digest: digest))
+        return true
     }
 
     /// Whether an object's bytes, in its file or in the index, are what its name promises.

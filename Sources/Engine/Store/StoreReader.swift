@@ -205,7 +205,6 @@ extension CacheStore {
             for object in notes.damaged {
                 // It may have been mended by another process since it was looked at.
                 let isInline = try StoreReader(db: db, store: self).isInline(object.digest, suffix: object.suffix)
-                if isInline { _ = dropDamagedCopy(of: object.digest) }
                 guard try isInline ? !isSound(object.digest, suffix: object.suffix, db)
                     : !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix)
                 else { continue }
@@ -218,5 +217,7 @@ extension CacheStore {
             }
         }
         try unlinkUnnamed(notes.damaged.map { [$0.digest.hex, $0.suffix] })
+        // Where it cannot be written now, whoever wants it next says so.
+        for object in notes.damaged where object.suffix == "safetensors" { _ = try? mendCopy(of: object.digest) }
     }
 }
