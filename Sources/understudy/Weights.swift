@@ -34,26 +34,51 @@ struct Weights: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors.")
-        @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
+        static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors, or the networks of a pipeline.")
+        @Argument(help: "A model folder, a pipeline folder or a safetensors file.", completion: .file()) var path: String
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
         @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
 
         func run() throws {
+            let parts = try Dictionary(grouping: ModelFolder.files(at: path).filter { $0.hasSuffix(".safetensors") }) {
+                ($0 as NSString).deletingLastPathComponent
+            }
+            if parts.count > 1 { try show(pipeline: parts.keys.sorted()) } else { try showModel() }
+        }
+
+        /// A line for each network of a pipeline.
+        private func show(pipeline folders: [String]) throws {
+            var table = TextTable()
+            table.rightAligned = [2, 3, 4]
+            var (disk, memory) = (0, 0)
+            for folder in folders where folder != path {
+                let (store, model) = (try WeightStore(path: folder), try Model(path: folder))
+                let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height)
+                let weights = estimate?.weights ?? 4 * model.parameterCount
+                table.add(
+                    (folder as NSString).lastPathComponent, model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
+                    "\(byteText(weights)) in single precision", estimate?.streamed.map { "or \(byteText($0)), layers from disk" } ?? "")
+                (disk, memory) = (disk + model.byteCount, memory + weights)
+            }
+            print(table.text)
+            print("\(byteText(disk)) on disk, \(byteText(memory)) in single precision; 'understudy model show \(folders[folders.count - 1])' tells more of one")
+        }
+
+        private func showModel() throws {
             // The store also finds what single files cannot show: missing shards, tensors that are there twice.
             let store = try WeightStore(path: path)
             let model = try Model(path: path)
-            print("\(Terminal.output.bold(model.className))  \(model.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
+            print("\(Terminal.output.bold(model.className))  \(store.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
             print("stored as \(store.storedTypes.map { "\($0.type): \($0.tensors) tensors, \(byteText($0.bytes))" }.joined(separator: "; "))")
             if let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height) {
                 print("memory: \(byteText(estimate.weights)) of weights in single precision\(estimate.streamed.map { ", \(byteText($0)) where layers are read from disk as needed" } ?? "")")
                 if let (bytes, subject) = estimate.activations { print("        about \(byteText(bytes)) of activations for \(subject)") }
             } else {
-                print("memory: \(byteText(4 * model.parameterCount)) of weights in single precision")
+                print("memory: \(byteText(4 * store.parameterCount)) of weights in single precision")
             }
             if let config = model.config { print(config) }
             var table = TextTable()
-            for info in model.files.flatMap(\.tensors.values).sorted(by: { $0.name < $1.name }) {
+            for info in model.files.flatMap(\.tensors.values).sorted(by: { $0.name < $1.name }) where store.contains(info.name) {
                 table.add(info.name, info.dtype.rawValue, "[\(info.shape.map(String.init).joined(separator: ", "))]")
             }
             print(table.text)
@@ -118,6 +143,10 @@ private struct Model {
 
     var parameterCount: Int { files.flatMap(\.tensors.values).reduce(0) { $0 + $1.count } }
     var byteCount: Int { files.reduce(0) { $0 + $1.file.byteCount } }
+}
+
+extension WeightStore {
+    fileprivate var parameterCount: Int { names.reduce(0) { $0 + (shape($1) ?? []).reduce(1, *) } }
 }
 
 extension PixelSize: ExpressibleByArgument {

@@ -82,6 +82,18 @@ struct CommandTests {
         #expect(try program.run(["--help"]).status == 0)
     }
 
+    @Test func modelsAndPipelinesAreShown() throws {
+        let program = try Program()
+        let pipeline = try program.run(["model", "show", "\(Program.root)/Tests/Fixtures/Published/pipeline_wan_t2v"]).output.split(separator: "\n")
+        #expect(pipeline.map { $0.prefix { $0 != " " } }.prefix(3) == ["transformer", "transformer_2", "vae"])
+        #expect(pipeline[2].contains("AutoencoderKLWan") && pipeline[2].contains("52851 parameters"))
+        let network = try program.run(["model", "show", "Examples/models/vae"]).output
+        #expect(network.hasPrefix("BlockVAE  2151840 parameters") && network.contains("encoder"))
+        try Data([0, 0, 0, 0xC0, 0, 0, 0, 0]).write(to: URL(filePath: "\(program.folder)/claims.safetensors"))
+        let claims = try program.run(["model", "show", "claims.safetensors"])
+        #expect(claims.status == 1 && claims.errors.contains("its header claims 3221225472 bytes"), "\(claims.errors)")
+    }
+
     @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))
     func noColorIsHonoured() throws {
         let program = try Program()
