@@ -146,7 +146,7 @@ let package = Package(
             "NetworkNodeTests",
             [
                 "Models", "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
-                "NodeKit", "NodeTesting", "Safetensors",
+                "NodeKit", "NodeTesting", "Safetensors", "Tensors",
             ]),
         tests(
             "PerceptionTests",

@@ -119,7 +119,9 @@ public struct DiTSegment: Node {
         let name = try WeightStore(path: model.part("transformer")).className()
         try Parallel.$threads.withValue(context.threads) {
             switch name {
-            case "DreamActorTransformer": try generate(with: DreamActorTransformer(weights("transformer", lora)), context)
+            case "DreamActorTransformer":
+                let weights = try weights("transformer", lora)
+                try generate(with: DreamActorTransformer(weights), weights: weights.identity, context)
             case "WanTransformer3DModel": try WanVideoSegment(node: self, context).generate()
             case "WanAnimateTransformer3DModel":
                 try WanAnimateSegment(segment: WanSegment(node: self, context), network: WanTransformer(weights("transformer", lora))).generate()

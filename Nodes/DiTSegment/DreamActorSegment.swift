@@ -4,7 +4,9 @@ import Tensors
 
 extension DiTSegment {
     /// Generates with a DreamActor network.
-    func generate(with dit: DreamActorTransformer, _ context: NodeContext) throws {
+    ///
+    /// - Parameter weights: Names its weights, if they can be named.
+    func generate(with dit: DreamActorTransformer, weights: String?, _ context: NodeContext) throws {
         let c = dit.configuration
         guard let pose, let reference else {
             throw NodeError("a DreamActorTransformer needs 'pose' and 'reference': wire pose.encode's features and reference.encode's latents")
@@ -23,12 +25,15 @@ extension DiTSegment {
         let references = Tensor(
             reference.latents, [reference.count, reference.channels, reference.height, reference.width])
 
-        // Keys and values of the references: the same at every step.
+        // Keys and values of the references: the same at every step, and mostly in every segment.
+        func encoded(_ references: Tensor, pose: Tensor?) -> ReferenceCache {
+            ReferenceMemory.shared.cache(network: weights, references: references, pose: pose) { dit.encode(references: references, pose: pose) }
+        }
         let guidance = Guidance(reference: guidanceReference, motion: guidanceMotion)
-        let seen = dit.encode(references: references, pose: try referencePose(c, reference))
+        let seen = encoded(references, pose: try referencePose(c, reference))
         let unseen =
             guidance.passes.contains { !$0.pass.seesReference }
-            ? dit.encode(references: Tensor(zeros: references.shape)) : nil
+            ? encoded(Tensor(zeros: references.shape), pose: nil) : nil
 
         // The clean first latent keeps its place through all steps: it has time 0 and no velocity.
         let pinned = initial.map { $0.grid.values } ?? []

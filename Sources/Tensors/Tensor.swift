@@ -1,5 +1,11 @@
 import CKernels
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// A dense array of 32-bit floats, row-major, with value semantics.
 ///
 /// Copies share memory until one of them is changed. Operations return new tensors, check shapes with preconditions (a
@@ -87,6 +93,11 @@ public struct Tensor: Sendable {
 
     /// Whether no element is infinite or NaN.
     public var isFinite: Bool { us_all_finite(storage.base, storage.count) }
+
+    /// Whether shape and bytes are the same.
+    public func hasSameBytes(as other: Tensor) -> Bool {
+        withExtendedLifetime((storage, other.storage)) { shape == other.shape && memcmp(storage.base, other.storage.base, 4 * count) == 0 }
+    }
 
     /// The memory, for kernels of this module; keep the tensor alive around its use.
     var pointer: UnsafePointer<Float> { UnsafePointer(storage.base) }

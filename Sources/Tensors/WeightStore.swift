@@ -195,6 +195,20 @@ public final class WeightStore: Sendable {
         }
     }
 
+    /// Names the network as it will be used: configuration, files, their sizes and times, and the precision. Nil with adapters, or when a
+    /// file is gone.
+    public var identity: String? {
+        guard adapters.isEmpty else { return nil }
+        var parts = [precision.rawValue, configuration.base64EncodedString()]
+        for path in Set(stored.values.map(\.part.file.file.path)).sorted() {
+            guard let facts = try? FileManager.default.attributesOfItem(atPath: path), let size = facts[.size], let number = facts[.systemFileNumber],
+                let changed = facts[.modificationDate] as? Date
+            else { return nil }
+            parts.append("\(path) \(size) \(number) \(changed.timeIntervalSince1970)")
+        }
+        return parts.joined(separator: "\n")
+    }
+
     /// All names, sorted.
     public var names: [String] { weights.keys.sorted() }
     /// Whether there is a tensor of that name.

@@ -2,6 +2,7 @@ import Models
 import NodeKit
 import NodeTesting
 import Synchronization
+import Tensors
 import Testing
 
 @testable import DiTSegmentNode
@@ -87,6 +88,36 @@ struct DiTSegmentTests {
         other["seed"] = .integer(8)
         let reseeded = try bench.run(DiTSegment.self, inputs: inputs, parameters: other)
         #expect(reseeded.artifacts["latent"]?.digest != one.artifacts["latent"]?.digest)
+    }
+
+    @Test("keys and values of references are made once for the same network, pictures and poses")
+    func referenceMemory() throws {
+        let path = try models.model("dit_velocity").path
+        let weights = try WeightStore(path: path)
+        let network = try DreamActorTransformer(weights), c = network.configuration
+        func tensor(_ seed: UInt64, _ channels: Int) -> Tensor {
+            Tensor(Randomness(seed: seed).normals(from: 0, count: 2 * channels * 24), [2, channels, 4, 6])
+        }
+        let pictures = tensor(1, c.inChannels), pose = tensor(2, c.poseChannels)
+        let memory = ReferenceMemory()
+        /// Whether it was made anew.
+        func isNew(_ name: String?, _ references: Tensor, _ pose: Tensor?) -> Bool {
+            var made = false
+            let cache = memory.cache(network: name, references: references, pose: pose) {
+                made = true
+                return network.encode(references: references, pose: pose)
+            }
+            #expect(cache.latents.array == references.array)
+            return made
+        }
+        let name = try #require(weights.identity)
+        #expect(try WeightStore(path: path).identity == name && WeightStore(path: path, precision: .int8).identity != name)
+        #expect(isNew(name, pictures, pose))
+        #expect(!isNew(name, tensor(1, c.inChannels), tensor(2, c.poseChannels)))
+        #expect(isNew(name, pictures, nil) && !isNew(name, pictures, pose) && !isNew(name, pictures, nil))
+        #expect(isNew(name, tensor(3, c.inChannels), pose) && isNew(name, pictures, tensor(4, c.poseChannels)))
+        #expect(isNew("another", pictures, pose) && isNew(name, pictures, pose))
+        #expect(isNew(nil, pictures, pose) && isNew(nil, pictures, pose))
     }
 
     @Test("a run killed after any step goes on to the same bytes", arguments: ["euler", "heun", "dpmpp2m"])

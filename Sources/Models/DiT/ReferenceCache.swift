@@ -17,4 +17,9 @@ public struct ReferenceCache: Sendable {
     /// `[references, pose channels, h, w]`; nil: unknown.
     let pose: Tensor?
     let blocks: [Block]
+
+    /// Memory that the keys and values take.
+    public var byteCount: Int {
+        blocks.reduce(0) { $0 + 4 * ($1.own.k.count + $1.own.v.count + $1.cross.k.count + $1.cross.v.count) }
+    }
 }

@@ -93,7 +93,13 @@ public struct WanTransformer: Sendable {
     /// The same text and image with another segment's pose and face.
     public func conditioning(_ same: WanConditioning, pose: Tensor?, face: Tensor?) -> WanConditioning {
         guard let animate, let pose, let face else { return same }
-        let vectors = (0..<face.shape[1]).map { animate.motion(face.selected(1, $0)) }
+        // Pictures that repeat, such as those that stand for no face in guidance, are encoded once.
+        var vectors: [Tensor] = [], last: Tensor?
+        for frame in 0..<face.shape[1] {
+            let picture = face.selected(1, frame)
+            vectors.append(last?.hasSameBytes(as: picture) == true ? vectors[frame - 1] : animate.motion(picture))
+            last = picture
+        }
         // The reference's latent frame, which comes first, has a face of zeros.
         let tokens = animate.face(Tensor.stacked(vectors)).padded(0, before: 1)
         return WanConditioning(

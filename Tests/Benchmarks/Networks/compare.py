@@ -23,6 +23,7 @@ ITEMS = {
     "DiT forward": ("dit", None),
     "VAE decode": ("vae", None),
 }
+ACTOR = HERE.parents[2] / "Examples/models/transformer"
 
 
 def main() -> None:
@@ -176,6 +177,17 @@ def relative_error(a, b) -> float:
     return float((a - b).norm() / b.norm())
 
 
+def reuse(options, size) -> None:
+    """What is computed once for all steps or for both branches of guidance, ours alone."""
+    inputs = prepare(options, "dit", size) / "inputs.safetensors"
+    command = [options.program, "reuse", "--threads", str(options.threads), "--runs", str(options.runs), "--inputs", str(inputs)]
+    lines = subprocess.run(
+        [*command, "--model", str(options.work / "dit-model"), "--actor", str(ACTOR)], stdout=subprocess.PIPE, text=True, check=True).stdout
+    print("\n| computed once | seconds | of processor time |\n| --- | --- | --- |")
+    for line in map(json.loads, lines.splitlines()):
+        print(f"| {line['name']} | {line['seconds']:.3f} | {line['processor_seconds']:.3f} |")
+
+
 def compare(options) -> None:
     from safetensors.torch import load_file
 
@@ -193,7 +205,7 @@ def compare(options) -> None:
         folder = prepare(options, kind, size)
         exact, theirs = None, {}
         for precision in options.precision.split(","):
-            if kind == "vae" and precision != "f32" or kind == "attention" and precision == "int8":
+            if kind in ("vae", "attention") and precision == "int8":
                 continue
             output = folder / f"ours-{precision}.safetensors"
             output.unlink(missing_ok=True)
@@ -215,6 +227,8 @@ def compare(options) -> None:
                 f"{relative_error(own, exact):.0e}" if exact is not None and precision != "f32" else "–",
             ]
             print("| " + " | ".join(row) + " |", flush=True)
+    if not options.only or "reuse" in options.only:
+        reuse(options, DIT[size_name])
 
 
 if __name__ == "__main__":

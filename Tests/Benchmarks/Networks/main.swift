@@ -8,7 +8,7 @@ import Tensors
 //
 //     benchmarks ITEM [--threads N] [--runs N] [--precision f32|bf16|int8] [--model FOLDER] [--inputs FILE] [--output FILE]
 //
-// ITEM: peak, linear, attention, dit, vae, elementwise.
+// ITEM: peak, linear, attention, dit, vae, reuse (with --actor FOLDER), elementwise.
 
 struct Options {
     var item = ""
@@ -94,6 +94,9 @@ func run() throws {
         let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model"), precision: precision), only: .decoder)
         let latents = try input("latents")
         outcome = measured { vae.decode(latents) }
+    case "reuse":
+        return try measureReuse(
+            wan: options.path("--model"), actor: options.path("--actor"), input("latents"), text: input("text"))
     case "elementwise":
         let x = ramp([4096, 8960]), row = ramp([8960])
         for (name, body) in [
@@ -101,7 +104,7 @@ func run() throws {
             ("rms norm", { x.rmsNorm(row, eps: 1e-6) }), ("transpose", { x.transposed }),
         ] as [(String, () -> Tensor)] { report(name, measured(body)) }
         return
-    default: fail("ITEM is peak, linear, attention, dit, vae or elementwise, not '\(options.item)'")
+    default: fail("ITEM is peak, linear, attention, dit, vae, reuse or elementwise, not '\(options.item)'")
     }
     report(options.item, outcome)
     guard let path = options.values["--output"] else { return }
