@@ -21,9 +21,9 @@ struct VAETests {
         let inputs, outputs: SafetensorsFile
         let description: Case
 
-        init(_ name: String) throws {
+        init(_ name: String, _ precision: Precision = .f32) throws {
             let folder = try #require(Bundle.module.resourceURL).appending(path: "Fixtures/\(name)")
-            model = try AutoencoderKLWan(WeightStore(path: folder.path))
+            model = try AutoencoderKLWan(WeightStore(path: folder.path, precision: precision))
             inputs = try SafetensorsFile(path: folder.appending(path: "inputs.safetensors").path)
             outputs = try SafetensorsFile(path: folder.appending(path: "outputs.safetensors").path)
             description = try JSONDecoder().decode(
@@ -66,8 +66,7 @@ struct VAETests {
     @Test(arguments: ["vae_wan21", "vae_wan22_residual"])
     func roundsToHalfPrecision(_ name: String) throws {
         let exact = try Fixture(name)
-        let folder = try #require(Bundle.module.resourceURL).appending(path: "Fixtures/\(name)")
-        let rounded = try AutoencoderKLWan(WeightStore(path: folder.path, precision: .bf16), only: .decoder)
+        let rounded = try Fixture(name, .bf16).model
         let latents = exact.model.destandardized(try exact.input("latents_standardised"))
         let expected = exact.model.decode(latents), difference = rounded.decode(latents) - expected
         let error = ((difference * difference).sum() / (expected * expected).sum()).squareRoot()
@@ -106,9 +105,9 @@ struct VAETests {
     }
 
     /// Frames fed in uneven portions give the same bytes as the whole clip, on any number of threads.
-    @Test(arguments: ["vae_wan21", "vae_wan22_residual"])
-    func streamsEqualWholeClips(_ name: String) throws {
-        let fixture = try Fixture(name)
+    @Test(arguments: ["vae_wan21", "vae_wan22_residual"], [Precision.f32, .bf16])
+    func streamsEqualWholeClips(_ name: String, _ precision: Precision) throws {
+        let fixture = try Fixture(name, precision)
         let vae = fixture.model
         let video = try fixture.input("video"), latents = try fixture.input("latents_standardised")
         let whole = vae.standardized(vae.encode(video).mean)
