@@ -10,19 +10,16 @@ import Tensors
 func measureReuse(wan path: String, actor: String, _ x: Tensor, text: Tensor) throws {
     let all = try WanTransformer(WeightStore(path: path))
     let same = all.conditioning(text: text), other = all.conditioning(text: text * 0.5)
-    _ = all(x, timesteps: [500], [same, other])  // keys and values of the text are kept from here on
-    let step = measured { all(x, timesteps: [400], same) }
-    report("a step whose text is known", step)
-    report("the same step with the keys and values of its text", measured { all(x, timesteps: [400], all.conditioning(text: text)) })
-    report("two branches of guidance one after the other", measured { all(x, timesteps: [400], same) + all(x, timesteps: [400], other) })
-    report("both at once", measured { Tensor.concatenated(all(x, timesteps: [400], [same, other]), 0) })
+    let few = x.sliced(1, 0..<1).sliced(2, 0..<16).sliced(3, 0..<16)
+    _ = all(few, timesteps: [500], [same, other])  // keys and values of the text are kept from here on
+    compare([
+        ("a step of 64 tokens whose text is known", { all(few, timesteps: [400], same) }),
+        ("the same step with the keys and values of its text", { all(few, timesteps: [400], all.conditioning(text: text)) }),
+    ])
+    compareBranches("", all, x, same, other)
     let mapped = try WanTransformer(WeightStore(path: path, residentLimit: 0))
     let (first, second) = (mapped.conditioning(text: text), mapped.conditioning(text: text * 0.5))
-    let few = x.sliced(1, 0..<1).sliced(2, 0..<16).sliced(3, 0..<16)
-    report(
-        "two branches one after the other, 64 tokens, weights read from the file",
-        measured { mapped(few, timesteps: [400], first) + mapped(few, timesteps: [400], second) })
-    report("both at once, 64 tokens, weights read from the file", measured { Tensor.concatenated(mapped(few, timesteps: [400], [first, second]), 0) })
+    compareBranches(", 64 tokens, weights read from the file", mapped, few, first, second)
 
     let network = try DreamActorTransformer(WeightStore(path: actor))
     let c = network.configuration
@@ -31,8 +28,22 @@ func measureReuse(wan path: String, actor: String, _ x: Tensor, text: Tensor) th
     let references = ramp([1, c.inChannels, side, side])
     let known = network.encode(references: references)
     let times = [Double](repeating: 0.5, count: frames)
-    report("DreamActor: a pass of \(frames) latent frames", measured { network(latents, timesteps: times, pose: pose, face: nil, references: known) })
-    report(
-        "DreamActor: the same pass with keys and values of the reference",
-        measured { network(latents, timesteps: times, pose: pose, face: nil, references: network.encode(references: references)) })
+    func pass(_ references: ReferenceCache) -> Tensor { network(latents, timesteps: times, pose: pose, face: nil, references: references) }
+    compare([
+        ("DreamActor: a pass of \(frames) latent frames", { pass(known) }),
+        ("DreamActor: the same pass with keys and values of the reference", { pass(network.encode(references: references)) }),
+    ])
+}
+
+/// Two branches of guidance one by one and together.
+private func compareBranches(_ what: String, _ network: WanTransformer, _ x: Tensor, _ a: WanConditioning, _ b: WanConditioning) {
+    compare([
+        ("two branches of guidance one after the other" + what, { network(x, timesteps: [400], a) + network(x, timesteps: [400], b) }),
+        ("both at once" + what, { Tensor.concatenated(network(x, timesteps: [400], [a, b]), 0) }),
+    ])
+}
+
+/// Runs the ways of doing a thing by turns, so that a processor that slows down slows down all of them.
+private func compare(_ ways: [(name: String, body: () -> Tensor)]) {
+    for (way, times) in zip(ways, measured(ways.map(\.body))) { report(way.name, times) }
 }

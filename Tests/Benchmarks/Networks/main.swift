@@ -44,15 +44,21 @@ func processorTime() -> Double {
 
 /// Best wall and processor times of a few runs in seconds, and what the last one gave.
 func measured(_ body: () -> Tensor) -> (seconds: Double, processor: Double, result: Tensor) {
-    var best = (wall: Double.infinity, processor: Double.infinity)
-    var result = Tensor(zeros: [1])
+    withoutActuallyEscaping(body) { measured([$0])[0] }
+}
+
+/// The same of several things that are run by turns.
+func measured(_ bodies: [() -> Tensor]) -> [(seconds: Double, processor: Double, result: Tensor)] {
+    var best = bodies.map { _ in (seconds: Double.infinity, processor: Double.infinity, result: Tensor(zeros: [1])) }
     for _ in 0..<max(1, options.number("--runs", 3)) {
-        let start = (wall: ContinuousClock.now, processor: processorTime())
-        result = body()
-        best.wall = min(best.wall, Double((ContinuousClock.now - start.wall) / .nanoseconds(1)) / 1e9)
-        best.processor = min(best.processor, processorTime() - start.processor)
+        for (index, body) in bodies.enumerated() {
+            let start = (wall: ContinuousClock.now, processor: processorTime())
+            best[index].result = body()
+            best[index].seconds = min(best[index].seconds, Double((ContinuousClock.now - start.wall) / .nanoseconds(1)) / 1e9)
+            best[index].processor = min(best[index].processor, processorTime() - start.processor)
+        }
     }
-    return (best.wall, best.processor, result)
+    return best
 }
 
 /// Numbers without a pattern that matters.
