@@ -185,6 +185,21 @@ private struct Mean: Node {
         #expect(try shop.run(text, options: options(streams: true)).summary.status == .done)
     }
 
+    /// Whoever comes second finds the frames' digest and no frames, and waits for what is made of them.
+    @Test func twoRunsComputeAKeyOnce() async throws {
+        for _ in 0..<5 {
+            let shop = try workshop()
+            let graph = try shop.graph(text)
+            let engines = [try shop.engine(), try shop.engine(), try shop.engine()]
+            let options = options(streams: true)
+            let ran = try await withThrowingTaskGroup(of: RunSummary.self) { group in
+                for engine in engines { group.addTask { try engine.run(graph, options: options) } }
+                return try await group.reduce(into: []) { $0 += $1.ran.map(\.node) }
+            }
+            #expect(ran.sorted() == ["bright", "film", "mean", "more", "other"])
+        }
+    }
+
     /// Where the frames lead to something that is known already, that is not taken twice.
     @Test func whatIsKnownIsKept() throws {
         let shop = try workshop()

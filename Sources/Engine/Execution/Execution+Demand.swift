@@ -50,7 +50,10 @@ extension Execution {
         let task: Scheduler.Task
         let node: GraphNode
         let instance: InstanceID
-        let work: Work
+        var work: Work
+
+        /// Who made its inputs.
+        var sources: [GraphState.Source?] { work.feeds.flatMap { $0.feeds.map(\.source) } }
     }
 
     /// Queues what is ready: of those with the same key, the first in the graph's order makes what the others take over.
@@ -62,7 +65,7 @@ extension Execution {
         func place(_ item: Ready) -> (Int, Int) { (graph.index(of: item.node.id) ?? 0, item.instance.index ?? -1) }
         let batch = ready.count == 1 ? ready : ready.sorted { place($0) < place($1) }
         ready = []
-        for item in batch {
+        for var item in batch {
             let (task, key) = (item.task, item.work.key)
             let earlier = earlier(item)
             guard earlier.isEmpty else {
@@ -76,13 +79,30 @@ extension Execution {
                 continue
             }
             makers[key] = task
-            let needed = item.work.staged == nil ? demand(item.work.feeds.flatMap { $0.feeds.map(\.source) }, for: item.instance) : []
+            if item.work.staged != nil { item.work.isLocked = try store.locks.tryLock(key) }
+            if try item.work.staged != nil ? !item.work.isLocked : isMadeElsewhere(item) {
+                work[task] = item.work
+                scheduler.isComputedElsewhere(task)
+                waitForOther(task)
+                continue
+            }
+            let needed = item.work.staged == nil ? demand(item.sources, for: item.instance) : []
             guard needed.isEmpty else {
                 postpone(task, until: needed)
                 continue
             }
             enqueue(item)
         }
+    }
+
+    /// Whether somebody else makes, or has just made, what would need frames that were handed on and not stored: then they are not made
+    /// again. What is made out of a stream has its key's lock before its maker's key is free.
+    private func isMadeElsewhere(_ item: Ready) throws -> Bool {
+        guard item.sources.contains(where: { $0.map(state.absent.contains) ?? false }) else { return false }
+        if store.locks.isHeld(item.work.key) { return true }
+        // The lock may have been given back since the look-up.
+        guard !item.work.isForced, case .hit(let record) = try store.read({ try lookup(item.work.key, $0) }) else { return false }
+        return record != item.work.gone
     }
 
     /// What is made before a node hands on its frames, as far as it is not over.

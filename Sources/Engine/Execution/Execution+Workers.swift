@@ -70,20 +70,26 @@ extension Execution {
             complete(task, record)
             scheduler.finished(task)
         case .elsewhere:
-            if case .instance(_, let instance)? = jobs[task], work[task]?.isAnnounced != true {
-                work[task]?.isAnnounced = true
-                emitter.send(.waiting(instance))
-            }
             scheduler.yielded(task)
-            if let key = work[task]?.key { waiting[key, default: []].append(task) }
-            queue.asyncAfter(deadline: .now() + Self.retryInterval) {
-                self.scheduler.retry(task)
-                self.drain()
-            }
+            waitForOther(task)
         case .failed(let error):
             fail(task, with: error)
         }
         return drain(asWorker: true)
+    }
+
+    /// Looks again soon at a task whose key somebody else computes.
+    func waitForOther(_ task: Scheduler.Task) {
+        if case .instance(_, let instance)? = jobs[task] {
+            // Made out of a stream already: it serves should the other one give up.
+            if let made = work[task]?.staged { staged[instance] = made }
+            if announced.insert(instance).inserted { emitter.send(.waiting(instance)) }
+        }
+        if let key = work[task]?.key { waiting[key, default: []].append(task) }
+        queue.asyncAfter(deadline: .now() + Self.retryInterval) {
+            self.scheduler.retry(task)
+            self.drain()
+        }
     }
 
     // MARK: - On a worker
@@ -92,7 +98,7 @@ extension Execution {
         _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
         files: [String: [UserFile]], _ group: StreamGroup
     ) throws -> Outcome {
-        guard try store.locks.tryLock(item.key) else { return .elsewhere }
+        guard try item.isLocked || store.locks.tryLock(item.key) else { return .elsewhere }
         // From here on the key is ours until what it stands for is on disk.
         var isMade = false
         defer { if !isMade { store.locks.unlock([item.key]) } }
@@ -250,9 +256,18 @@ extension Execution {
         case .gate, .join: break
         }
         unsaved += 1
-        store.commits.add(commit, entry: entry, isQuick: record.seconds < Self.quick, to: store) { [self, owner] error in
-            queue.async { self.saved(owner.instance, owner.type, item, error) }
+        let submit = { [self, owner] in
+            store.commits.add(commit, entry: entry, isQuick: record.seconds < Self.quick, to: store) { error in
+                self.queue.async { self.saved(owner.instance, owner.type, item, error) }
+            }
         }
+        if streamed.contains(owner.instance) { lateSubmissions.append(submit) } else { submit() }
+    }
+
+    func submitLate() {
+        let submissions = lateSubmissions
+        lateSubmissions = []
+        for submit in submissions { submit() }
     }
 
     /// Work of less than this many seconds may be lost when the process is killed.
@@ -318,6 +333,7 @@ extension Execution {
     }
 
     func noteSkip(_ task: Scheduler.Task, _ cause: Scheduler.Task?) {
+        if let item = work[task], item.isLocked { store.locks.unlock([item.key]) }
         let instance: InstanceID
         switch jobs[task] {
         case .instance(_, let id): instance = id

@@ -69,6 +69,8 @@ final class Execution: @unchecked Sendable {
     private(set) var restored: Set<Digest> = []
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
+    /// Instances of which it was told that another process computes them.
+    var announced: Set<InstanceID> = []
 
     /// Who may hand on frames while making them.
     private(set) lazy var streamEdges = StreamEdges(state)
@@ -76,6 +78,8 @@ final class Execution: @unchecked Sendable {
     var staged: [InstanceID: Result<Staged, any Error>] = [:]
     /// Instances whose frames were handed on and are not in the store.
     var streamed: Set<InstanceID> = []
+    /// Results whose frames were handed on, until the locks of what was made of them are had.
+    var lateSubmissions: [() -> Void] = []
     /// Whether a stream did not hold what it promised: from then on everything is stored.
     let streamsAreOff = Locked(false)
 
@@ -203,6 +207,8 @@ final class Execution: @unchecked Sendable {
             for case .skip(let task, let cause) in scheduler.nextActions() { noteSkip(task, cause) }
         }
         sendWorkers()
+        // Those that took the frames have their locks.
+        if !scheduler.hasLookups && ready.isEmpty || storeFailure != nil { submitLate() }
         if scheduler.hasLookups, !isDrainComing {
             isDrainComing = true
             queue.async {

@@ -39,6 +39,17 @@ final class KeyLocks: Sendable {
         }
     }
 
+    /// Whether somebody computes a key at the moment.
+    func isHeld(_ key: Digest) -> Bool {
+        state.withLock { state in
+            if state.held.contains(Self.place(key)) { return true }
+            guard state.descriptor >= 0 || access(path, F_OK) == 0 else { return false }
+            if state.descriptor < 0 { state.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644) }
+            var range = Self.range(F_WRLCK, Self.place(key))
+            return fcntl(state.descriptor, Self.getOpenFileLock, &range) == 0 && Int32(range.l_type) != F_UNLCK
+        }
+    }
+
     func unlock(_ keys: some Sequence<Digest>) {
         state.withLock { state in
             for key in keys where state.held.remove(Self.place(key)) != nil {
@@ -51,14 +62,20 @@ final class KeyLocks: Sendable {
     private static func place(_ key: Digest) -> Int { Int(key.prefix >> 3) }
 
     private static func set(_ type: Int32, _ place: Int, _ descriptor: Int32) -> Bool {
+        var range = range(type, place)
+        return fcntl(descriptor, setOpenFileLock, &range) == 0
+    }
+
+    private static func range(_ type: Int32, _ place: Int) -> flock {
         var range = flock()
         range.l_type = Int16(type)
         range.l_whence = Int16(SEEK_SET)
         range.l_start = place
         range.l_len = 1
-        return fcntl(descriptor, setOpenFileLock, &range) == 0
+        return range
     }
 
-    /// `F_OFD_SETLK`, which the C library hides behind a feature macro.
+    /// `F_OFD_GETLK` and `F_OFD_SETLK`, which the C library hides behind a feature macro.
+    private static let getOpenFileLock: Int32 = 36
     private static let setOpenFileLock: Int32 = 37
 }
