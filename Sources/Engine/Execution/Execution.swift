@@ -186,13 +186,16 @@ final class Execution: @unchecked Sendable {
         var own: Errand?
         // Whoever has something to run does not wait for look-ups, and whoever comes back meanwhile waits for few of them.
         var lookups = Self.lookupsAtOnce
+        var isSettling = false
         do {
             while true {
-                let count = own != nil ? 0 : scheduler.running == 0 ? .max : max(lookups, 0)
+                let count = isSettling || scheduler.running == 0 ? .max : own != nil ? 0 : max(lookups, 0)
                 let actions = scheduler.nextActions(lookups: count)
                 if actions.isEmpty {
                     guard !ready.isEmpty, !scheduler.hasLookups else { break }
                     try admit()
+                    // What was found missing is settled before anybody comes back and makes the same bytes, as a plan has it.
+                    isSettling = scheduler.hasLookups
                 } else {
                     lookups -= try carryOut(actions)
                 }
