@@ -25,6 +25,6 @@ import Testing
     @Test("the index never names bytes that a loss of power could take")
     func rowsComeAfterTheirBytes() throws { try check("order.py", "--quick") }
 
-    @Test("no more threads want to run than the run may have, FFmpeg's counted in")
+    @Test("a run takes no more processor time than its threads may, FFmpeg's counted in")
     func threadsAreLimited() throws { try check("threads.py", "--quick") }
 }
