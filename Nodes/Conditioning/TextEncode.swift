@@ -5,7 +5,7 @@ import Tensors
 /// Prompt → embeddings.
 public struct TextEncode: Node {
     public static let type: NodeType = "text.encode"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Encodes a prompt by UMT5 into the embeddings that Wan attends to."
     public static let cost = NodeCost(threads: .all, memory: 4 << 30)
 

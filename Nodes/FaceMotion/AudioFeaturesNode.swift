@@ -5,7 +5,7 @@ import Tensors
 /// Speech → features on video frames.
 public struct AudioFeaturesNode: Node {
     public static let type: NodeType = "audio.features"
-    public static let version = 2
+    public static let version = 3
     public static let summary = "Computes features of speech at 50 Hz and lays them on video frames by time stamp."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 

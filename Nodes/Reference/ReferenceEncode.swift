@@ -5,7 +5,7 @@ import Tensors
 /// Encodes reference pictures into the latents that the DiT attends to.
 public struct ReferenceEncode: Node {
     public static let type: NodeType = "reference.encode"
-    public static let version = 2
+    public static let version = 3
     public static let summary = "Encodes the reference picture, and pseudo-references if there are any, into latents."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 

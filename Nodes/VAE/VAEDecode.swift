@@ -5,7 +5,7 @@ import Tensors
 /// Decodes the latents of all segments as one causal stream (METHOD §2, long videos).
 public struct VAEDecode: Node {
     public static let type: NodeType = "vae.decode"
-    public static let version = 3
+    public static let version = 4
     public static let summary =
         "Decodes all segments as one causal stream, without a seam, at the driving clip's time stamps."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)

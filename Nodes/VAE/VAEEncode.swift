@@ -5,7 +5,7 @@ import Tensors
 /// Encodes a clip or a picture into the latent space of the diffusion model.
 public struct VAEEncode: Node {
     public static let type: NodeType = "vae.encode"
-    public static let version = 2
+    public static let version = 3
     public static let summary = "Encodes a clip or a picture into standardised latents, chunk by chunk."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
 

@@ -16,7 +16,7 @@ size_t us_attention_value_bytes(const us_attention *a) {
     return blocks(a) * (a->bf16 ? 64 : 128) * padded_values(a) * 4;
 }
 size_t us_attention_work_bytes(const us_attention *a) {
-    return US_ATTENTION_ROWS * (key_units(a) + 128 + padded_values(a) + 2) * 4;
+    return US_ATTENTION_ROWS * (key_units(a) + 128 + padded_values(a) + 16 + 1) * 4;
 }
 
 void us_attention_pack(

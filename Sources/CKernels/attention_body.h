@@ -61,40 +61,28 @@ TARGET US_INLINE void NAME(pack_values)(
     }
 }
 
-/// Turns scores of one row (in units of log 2) into weights, in place (f32) or as bf16 in the same memory.
-TARGET US_INLINE void NAME(weigh)(
-    const enum us_kind kind, float *scores, size_t keys, float *maximum, float *sum, float *decay) {
-    const size_t padded = (keys + WIDTH - 1) / WIDTH * WIDTH;
-    for (size_t j = keys; j < padded; j++) scores[j] = -INFINITY;
-    VF peak = NAME(load)(scores);
-    for (size_t j = WIDTH; j < padded; j += WIDTH) {
-        const VF s = NAME(load)(scores + j);
-        const VI more = s > peak;
-        peak = (VF)(((VI)s & more) | ((VI)peak & ~more));
+/// Turns the first `count` of BLOCK scores of one row (in units of log 2) into weights, in place (f32) or as bf16 in the same memory;
+/// `count` is a multiple of WIDTH. Adds them to `sum`, a sum for each lane, and gives the factor by which all before is to shrink.
+TARGET US_INLINE float NAME(weigh_row)(const enum us_kind kind, const size_t count, float *scores, float *maximum, float *sum) {
+    VF weight[BLOCK / WIDTH], peak[2];
+    for (size_t j = 0; j < count / WIDTH; j++) weight[j] = NAME(load)(scores + j * WIDTH);
+    peak[0] = peak[1] = weight[0];
+    for (size_t j = 1; j < count / WIDTH; j++) peak[j % 2] = NAME(largest)(weight[j], peak[j % 2]);
+    const float top = NAME(largest_lane)(NAME(largest)(peak[0], peak[1])), before = *maximum;
+    const float decay = top > before ? exp2f(before - top) : 1;
+    *maximum = top > before ? top : before;
+    const VF shift = (VF){0} + *maximum;
+    VF total[2] = {{0}, {0}};
+    for (size_t j = 0; j < count / WIDTH; j++) {
+        weight[j] = NAME(exp2)(kind == US_KIND_BF16, weight[j] - shift);
+        total[j % 2] += weight[j];
     }
-    float lanes[WIDTH], top = *maximum;
-    NAME(store)(lanes, peak);
-    for (int i = 0; i < WIDTH; i++) top = lanes[i] > top ? lanes[i] : top;
-    const VF shift = (VF){0} + top;
-    VF total = {0};
-    for (size_t j = 0; j < padded; j += WIDTH) {
-        const VF weight = NAME(exp2)(kind == US_KIND_BF16, NAME(load)(scores + j) - shift);
-        total += weight;
-        NAME(store)(scores + j, weight);
-    }
-    NAME(store)(lanes, total);
-    *decay = exp2f(*maximum - top);
-    *sum = *sum * *decay + NAME(sum_lanes)(lanes);
-    *maximum = top;
-    if (kind == US_KIND_BF16) {
-        // Unit j lies before element 2j: writing never overtakes reading.
-        uint16_t *out = (uint16_t *)(void *)scores;
-        for (size_t j = 0; j < padded; j += WIDTH) {
-            uint16_t half[WIDTH];
-            NAME(narrow)(half, scores + j, WIDTH);
-            memcpy(out + j, half, sizeof half);
-        }
-    }
+    NAME(store)(sum, NAME(load)(sum) * decay + (total[0] + total[1]));
+    if (kind == US_KIND_BF16)
+        NAME(narrow)((uint16_t *)(void *)scores, (const float *)weight, count);
+    else
+        for (size_t j = 0; j < count / WIDTH; j++) NAME(store)(scores + j * WIDTH, weight[j]);
+    return decay;
 }
 
 TARGET US_INLINE void NAME(attend)(
@@ -105,7 +93,8 @@ TARGET US_INLINE void NAME(attend)(
     int32_t *query = workspace;                          // [QUERIES, units]
     float *scores = (float *)(query + QUERIES * units);  // [QUERIES, BLOCK]
     float *sums = scores + QUERIES * BLOCK;              // [QUERIES, value_columns]
-    float *maximum = sums + QUERIES * value_columns, *sum = maximum + QUERIES;
+    float *sum = sums + QUERIES * value_columns;         // [QUERIES, WIDTH]
+    float *maximum = sum + QUERIES * WIDTH;              // [QUERIES]
     const float log2e = 1.44269504088896341f, scale = a->scale * log2e;
 
     memset(query, 0, padded * units * 4);
@@ -120,7 +109,8 @@ TARGET US_INLINE void NAME(attend)(
         }
     }
     memset(sums, 0, padded * value_columns * 4);
-    for (size_t r = 0; r < padded; r++) maximum[r] = -3.0e38f, sum[r] = 0;
+    memset(sum, 0, QUERIES * WIDTH * 4);
+    for (size_t r = 0; r < padded; r++) maximum[r] = -3.0e38f;
 
     const int32_t *keys = h->packed_keys, *values = h->packed_values;
     for (size_t start = 0; start < a->keys; start += BLOCK) {
@@ -129,12 +119,15 @@ TARGET US_INLINE void NAME(attend)(
             NAME(column)(
                 kind, NAME(panel_vectors)(c, count), query, units, padded, keys, units, (int32_t *)scores + c, BLOCK, false);
         for (size_t r = 0; r < rows; r++) {
-            float *line = scores + r * BLOCK, decay;
+            float *line = scores + r * BLOCK;
             if (h->bias) {
                 const float *bias = h->bias + (first + r) * a->keys + start;
                 for (size_t j = 0; j < count; j++) line[j] += bias[j] * log2e;
             }
-            NAME(weigh)(kind, line, count, maximum + r, sum + r, &decay);
+            const size_t whole = (count + WIDTH - 1) / WIDTH * WIDTH;
+            for (size_t j = count; j < whole; j++) line[j] = -INFINITY;
+            const float decay = whole == BLOCK ? NAME(weigh_row)(kind, BLOCK, line, maximum + r, sum + r * WIDTH)
+                                               : NAME(weigh_row)(kind, whole, line, maximum + r, sum + r * WIDTH);
             if (decay != 1.0f)
                 for (size_t j = 0; j < value_columns; j++) sums[r * value_columns + j] *= decay;
         }
@@ -148,7 +141,7 @@ TARGET US_INLINE void NAME(attend)(
     }
     for (size_t r = 0; r < rows; r++) {
         // A query that sees nothing gets zeros.
-        const float inverse = sum[r] > 0 ? 1.0f / sum[r] : 0;
+        const float total = NAME(sum_lanes)(sum + r * WIDTH), inverse = total > 0 ? 1.0f / total : 0;
         float *target = h->out + (first + r) * a->out_stride;
         for (size_t j = 0; j < a->value_width; j++) target[j] = sums[r * value_columns + j] * inverse;
     }

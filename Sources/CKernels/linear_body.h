@@ -3,6 +3,7 @@
 #define DEPTH 96
 #define STEPS US_LINEAR_STEPS
 #define WIDEST US_LINEAR_COLUMNS
+#define FETCHING 24 // rows of tiles between two requests to memory; a multiple of ROWS
 
 #ifdef HAS_VNNI
 #define INT_PER_UNIT 4
@@ -35,6 +36,17 @@ TARGET US_INLINE void NAME(pack_rows)(
             for (size_t i = 0; i < count; i++) target[i] = source[i];
 #endif
         }
+    }
+}
+
+/// Fetches part `index` of `parts` of rows of x into the second-level cache, while tiles are computed: packing would wait for memory.
+US_INLINE void NAME(fetch_rows)(
+    const us_linear *l, const us_linear_rows *x, size_t first, size_t rows, size_t from, size_t count, size_t index, size_t parts) {
+    const size_t element = l->weight_type == US_WEIGHT_INT8 ? 1 : 4;
+    const char *start = l->weight_type == US_WEIGHT_INT8 ? (const char *)x->bytes : (const char *)x->values;
+    for (size_t r = rows * index / parts; r < rows * (index + 1) / parts; r++) {
+        const char *row = start + ((first + r) * l->inputs + from) * element;
+        for (size_t byte = 0; byte < count * element; byte += 64) __builtin_prefetch(row + byte, 0, 2);
     }
 }
 
@@ -91,13 +103,26 @@ TARGET US_INLINE void NAME(multiply)(
         for (size_t r = 0; r < rows; r += DEPTH) {
             const size_t height = rows - r < DEPTH ? rows - r : DEPTH, padded = (height + ROWS - 1) / ROWS * ROWS;
             NAME(pack_rows)(kind, l, x, first + r, height, padded, from, count, left);
+            // What is packed next: rows below with the same inputs, or the first rows with the inputs that follow.
+            const bool below = r + DEPTH < rows;
+            const size_t next = below ? r + DEPTH : 0, next_from = below ? from : from + STEPS * per_unit;
+            const size_t next_rows = rows - next < DEPTH ? rows - next : DEPTH;
+            const size_t ahead = next_from < l->inputs ? l->inputs - next_from : 0;
+            const size_t next_count = ahead < STEPS * per_unit ? ahead : STEPS * per_unit;
+            const size_t parts = (columns + COLUMNS - 1) / COLUMNS * (DEPTH / FETCHING);
             for (size_t c = 0; c < columns; c += COLUMNS) {
                 const int vectors = NAME(panel_vectors)(c, columns);
                 const size_t width = (size_t)vectors * WIDTH, valid = columns - c < width ? columns - c : width;
                 int32_t *target = (int32_t *)x->out + (first + r) * l->outputs + column + c;
                 if (padded == height && valid == width) {
-                    NAME(column)(
-                        kind, vectors, left, STEPS, padded, panels + c * STEPS, steps, target, l->outputs, more);
+                    for (size_t i = 0; i < height; i += FETCHING) {
+                        NAME(fetch_rows)(
+                            l, x, first + next, next_rows, next_from, next_count,
+                            c / COLUMNS * (DEPTH / FETCHING) + i / FETCHING, parts);
+                        NAME(column)(
+                            kind, vectors, left + i * STEPS, STEPS, height - i < FETCHING ? height - i : FETCHING,
+                            panels + c * STEPS, steps, target + i * l->outputs, l->outputs, more);
+                    }
                     continue;
                 }
                 if (more)
@@ -175,5 +200,6 @@ TARGET static void NAME(linear_run)(
 #undef DEPTH
 #undef STEPS
 #undef WIDEST
+#undef FETCHING
 #undef INT_PER_UNIT
 #undef INT_PACKING

@@ -92,6 +92,8 @@ TARGET US_INLINE void NAME(column)(
     const enum us_kind kind, int count, const int32_t *a, size_t lda, size_t rows, const int32_t *b, size_t steps,
     int32_t *c, size_t ldc, const bool accumulate) {
     for (size_t r = 0; r < rows; r += ROWS, a += ROWS * lda, c += ROWS * ldc) {
+        for (size_t i = 0; i < ROWS; i++)
+            for (int j = 0; j < count; j++) __builtin_prefetch(c + (ROWS + i) * ldc + j * WIDTH, 1, 3);
 #define CASE(n)                                                                                                 \
     case n: NAME(tile)(kind, n, a, lda, b, steps, c, ldc, accumulate); break;
         switch (count) {
@@ -172,6 +174,10 @@ TARGET US_INLINE void NAME(pack_panel)(
 TARGET US_INLINE void NAME(narrow)(uint16_t *out, const float *x, size_t n) {
     size_t i = 0;
 #ifdef HAS_BF16
+    for (; i + 32 <= n; i += 32) {
+        const __m512bh both = _mm512_cvtne2ps_pbh((__m512)NAME(load)(x + i + 16), (__m512)NAME(load)(x + i));
+        memcpy(out + i, &both, sizeof both);
+    }
     for (; i + 16 <= n; i += 16) {
         const __m256bh half = _mm512_cvtneps_pbh((__m512)NAME(load)(x + i));
         memcpy(out + i, &half, sizeof half);
@@ -180,13 +186,47 @@ TARGET US_INLINE void NAME(narrow)(uint16_t *out, const float *x, size_t n) {
     for (; i < n; i++) out[i] = us_bf16(x[i]);
 }
 
+/// Pairs of floats as units of two bf16: `low` in the lower half. `n` is a multiple of WIDTH.
+TARGET US_INLINE void NAME(narrow_pairs)(uint32_t *out, const float *low, const float *high, size_t n) {
+    for (size_t i = 0; i < n; i += WIDTH) {
+        uint16_t halves[2][WIDTH];
+        NAME(narrow)(halves[0], low + i, WIDTH);
+        NAME(narrow)(halves[1], high + i, WIDTH);
+        for (size_t j = 0; j < WIDTH; j++) out[i + j] = halves[0][j] | (uint32_t)halves[1][j] << 16;
+    }
+}
+
+/// The larger one, lane by lane; b where a is no number.
+TARGET US_INLINE VF NAME(largest)(VF a, VF b) {
+    const VI more = a > b;
+    return (VF)(((VI)a & more) | ((VI)b & ~more));
+}
+
+TARGET US_INLINE float NAME(largest_lane)(VF v) {
+#if WIDTH == 16
+    return _mm512_reduce_max_ps((__m512)v);
+#else
+    float lanes[WIDTH], top;
+    NAME(store)(lanes, v);
+    top = lanes[0];
+    for (int i = 1; i < WIDTH; i++) top = lanes[i] > top ? lanes[i] : top;
+    return top;
+#endif
+}
+
 /// 2^x for x ≤ 0, to about two units in the last place (1e-4 when `coarse`); −126 and less give zero or nearly.
 TARGET US_INLINE VF NAME(exp2)(const bool coarse, VF x) {
+#if WIDTH == 16
+    // −200 gives 0, as −∞ must.
+    x = (VF)_mm512_max_ps(_mm512_set1_ps(-200.0f), (__m512)x);
+    const VF whole = (VF)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), f = x - whole;
+#else
     const VF magic = (VF){0} + 12582912.0f;  // 1.5·2²³: adding it rounds to an integer
     const VF least = (VF){0} - 126.0f;
     const VI low = x < least;
     x = (VF)(((VI)x & ~low) | ((VI)least & low));
     const VF shifted = x + magic, f = x - (shifted - magic);
+#endif
     VF p;
     if (coarse) {
         p = 0.00961812910762847f * f + 0.0555041086648216f;
@@ -200,8 +240,12 @@ TARGET US_INLINE VF NAME(exp2)(const bool coarse, VF x) {
         p = p * f + 6.931472028550421e-1f;
     }
     p = p * f + 1.0f;
+#if WIDTH == 16
+    return (VF)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
     const VI power = ((VI)shifted - (VI)magic + 127) << 23;
     return (VF)((VI)(p * (VF)power) & ~low);
+#endif
 }
 
 US_INLINE float NAME(sum_lanes)(const float *lanes) {

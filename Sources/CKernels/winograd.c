@@ -21,7 +21,8 @@ size_t us_winograd_panels(const us_winograd *w) {
 }
 
 size_t us_winograd_weight_bytes(const us_winograd *w) {
-    return w->time * 16 * w->in_channels * ((w->out_channels + 15) / 16 * 16) * 4;
+    const size_t units = w->bf16 ? (w->in_channels + 1) / 2 : w->in_channels;
+    return w->time * 16 * units * ((w->out_channels + 15) / 16 * 16) * 4;
 }
 
 size_t us_winograd_work_bytes(const us_winograd *w, size_t rows) {
@@ -32,12 +33,12 @@ size_t us_winograd_work_bytes(const us_winograd *w, size_t rows) {
            + 16 * padded * channels + 4 * rows * across * channels + channels);
 }
 
-void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed) {
+void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, void *packed) {
     DISPATCH(w->level, winograd_pack, (w, weights, bf16, panel, packed));
 }
 
 void us_winograd_run(
-    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    const us_winograd *w, const us_frame *x, const void *packed, const float *bias, float *out, size_t first, size_t rows,
     float *work) {
     DISPATCH(w->level, winograd_run, (w, x, packed, bias, out, first, rows, work));
 }

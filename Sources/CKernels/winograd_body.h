@@ -1,5 +1,11 @@
 // 3×3 convolutions (in space; 1 or 3 in time, stride 1) by Winograd's F(2×2, 3×3): 16 products of matrices in place of 36 give 2×2 output
 // pixels. A task takes rows of such tiles through all frames: input frames are transformed once and kept while a later frame needs them.
+// `kind` is US_KIND_F32 or US_KIND_BF16: transformed pixels and weights rounded to bf16, two channels to a unit, sums in f32.
+
+/// 32-bit units that hold `count` elements.
+#ifndef UNITS
+#define UNITS(kind, count) ((kind) == US_KIND_BF16 ? ((count) + 1) / 2 : (count))
+#endif
 
 TARGET US_INLINE NAME(four) NAME(load_four)(const bool bf16, const void *x, size_t index) {
     if (!bf16) return *(const NAME(four_any) *)(const void *)((const float *)x + index);
@@ -44,39 +50,63 @@ TARGET static void NAME(gather_pixels)(const us_frame *x, size_t start, size_t c
         NAME(transpose)(false, out, step, (const float *)x->pixels + start, x->stride, channels, count);
 }
 
-/// Weights [out, in, kt, 3, 3] of one panel of outputs → [kt][16][in][columns].
-TARGET static void NAME(winograd_pack)(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed) {
+/// Weights of one input channel and frame of the kernel, [9][columns] → [16][columns].
+TARGET US_INLINE void NAME(transform_weights)(const float (*g)[COLUMNS], size_t columns, float (*out)[COLUMNS]) {
+    for (size_t c = 0; c < columns; c += WIDTH) {
+        VF rows[4][3];
+        _Pragma("clang loop unroll(full)") for (int j = 0; j < 3; j++) {
+            const VF top = NAME(load)(g[j] + c), middle = NAME(load)(g[3 + j] + c), bottom = NAME(load)(g[6 + j] + c);
+            rows[0][j] = top;
+            rows[1][j] = 0.5f * (top + middle + bottom);
+            rows[2][j] = 0.5f * (top - middle + bottom);
+            rows[3][j] = bottom;
+        }
+        _Pragma("clang loop unroll(full)") for (int r = 0; r < 4; r++) {
+            const VF *v = rows[r];
+            NAME(store)(out[4 * r] + c, v[0]);
+            NAME(store)(out[4 * r + 1] + c, 0.5f * (v[0] + v[1] + v[2]));
+            NAME(store)(out[4 * r + 2] + c, 0.5f * (v[0] - v[1] + v[2]));
+            NAME(store)(out[4 * r + 3] + c, v[2]);
+        }
+    }
+}
+
+/// Weights [out, in, kt, 3, 3] of one panel of outputs → [kt][16][units of in][columns].
+TARGET US_INLINE void NAME(pack_weights)(
+    const enum us_kind kind, const us_winograd *w, const void *weights, bool bf16, size_t panel, int32_t *packed) {
     const size_t start = panel * COLUMNS, columns = (size_t)NAME(panel_vectors)(start, w->out_channels) * WIDTH;
-    const size_t depth = w->time, in = w->in_channels;
-    packed += start * depth * 16 * in;
-    float g[9][COLUMNS];
+    const size_t depth = w->time, in = w->in_channels, units = UNITS(kind, in), channels = kind == US_KIND_BF16 ? 2 : 1;
+    packed += start * depth * 16 * units;
+    float g[9][COLUMNS], transformed[2][16][COLUMNS];
     memset(g, 0, sizeof g);  // columns beyond the last output stay zero
-    for (size_t i = 0; i < in; i++)
+    for (size_t unit = 0; unit < units; unit++)
         for (size_t k = 0; k < depth; k++) {
-            float *out = packed + (k * 16 * in + i) * columns;
-            for (size_t c = 0; c < columns && start + c < w->out_channels; c++) {
-                const size_t source = (((start + c) * in + i) * depth + k) * 9;
-                for (size_t j = 0; j < 9; j++) g[j][c] = us_widened(bf16, weights, source + j);
+            for (size_t i = 0; i < channels; i++) {
+                if (unit * channels + i >= in) {
+                    memset(transformed[i], 0, sizeof transformed[i]);
+                    continue;
+                }
+                for (size_t c = 0; c < columns && start + c < w->out_channels; c++) {
+                    const size_t source = (((start + c) * in + unit * channels + i) * depth + k) * 9;
+                    for (size_t j = 0; j < 9; j++) g[j][c] = us_widened(bf16, weights, source + j);
+                }
+                NAME(transform_weights)(g, columns, transformed[i]);
             }
-            for (size_t c = 0; c < columns; c += WIDTH) {
-                VF rows[4][3];
-                _Pragma("clang loop unroll(full)") for (int j = 0; j < 3; j++) {
-                    const VF top = NAME(load)(g[j] + c), middle = NAME(load)(g[3 + j] + c), bottom = NAME(load)(g[6 + j] + c);
-                    rows[0][j] = top;
-                    rows[1][j] = 0.5f * (top + middle + bottom);
-                    rows[2][j] = 0.5f * (top - middle + bottom);
-                    rows[3][j] = bottom;
-                }
-                _Pragma("clang loop unroll(full)") for (int r = 0; r < 4; r++) {
-                    const VF *v = rows[r];
-                    float *target = out + (size_t)r * 4 * in * columns + c;
-                    NAME(store)(target, v[0]);
-                    NAME(store)(target + in * columns, 0.5f * (v[0] + v[1] + v[2]));
-                    NAME(store)(target + 2 * in * columns, 0.5f * (v[0] - v[1] + v[2]));
-                    NAME(store)(target + 3 * in * columns, v[2]);
-                }
+            for (size_t p = 0; p < 16; p++) {
+                int32_t *out = packed + ((k * 16 + p) * units + unit) * columns;
+                if (kind == US_KIND_F32)
+                    memcpy(out, transformed[0][p], columns * 4);
+                else
+                    NAME(narrow_pairs)((uint32_t *)out, transformed[0][p], transformed[1][p], columns);
             }
         }
+}
+
+TARGET static void NAME(winograd_pack)(const us_winograd *w, const void *weights, bool bf16, size_t panel, void *packed) {
+    if (w->bf16)
+        NAME(pack_weights)(US_KIND_BF16, w, weights, bf16, panel, packed);
+    else
+        NAME(pack_weights)(US_KIND_F32, w, weights, bf16, panel, packed);
 }
 
 /// The rows of one frame that some tiles need, channels last, with zeros beyond the picture: [2·rows + 2][2·across + 2][in].
@@ -106,13 +136,24 @@ TARGET US_INLINE void NAME(gather_rows)(
     }
 }
 
+/// Stores a vector of pixels as they are (f32) or rounded.
+TARGET US_INLINE void NAME(put_pixels)(const enum us_kind kind, char *out, VF v) {
+    if (kind == US_KIND_F32) return NAME(store)((float *)(void *)out, v);
+    float values[WIDTH];
+    NAME(store)(values, v);
+    NAME(narrow)((uint16_t *)(void *)out, values, WIDTH);
+}
+
+/// [2·rows + 2][2·across + 2][in] → [16][padded][units of in].
 TARGET US_INLINE void NAME(transform_input)(
-    const float *x, size_t rows, size_t across, size_t in, size_t padded, float *out) {
-    const size_t columns = (2 * across + 2) * in, step = padded * in;
+    const enum us_kind kind, const float *x, size_t rows, size_t across, size_t in, size_t padded, int32_t *out) {
+    const size_t columns = (2 * across + 2) * in, units = UNITS(kind, in), step = padded * units * 4, element = kind == US_KIND_BF16 ? 2 : 4;
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < across; j++) {
             const float *d = x + 2 * i * columns + 2 * j * in;
-            float *v = out + (i * across + j) * in;
+            char *tile = (char *)(out + (i * across + j) * units);
+            if (kind == US_KIND_BF16 && in % 2)
+                for (size_t p = 0; p < 16; p++) memset(tile + p * step + in * 2, 0, 2);
             for (size_t c = 0; c < in; c += WIDTH) {
                 // The last vector may overlap the one before.
                 if (c + WIDTH > in) c = in - WIDTH;
@@ -125,11 +166,12 @@ TARGET US_INLINE void NAME(transform_input)(
                     t[2][k] = d2 - d1;
                     t[3][k] = d1 - d3;
                 }
+                char *v = tile + c * element;
                 _Pragma("clang loop unroll(full)") for (int r = 0; r < 4; r++) {
-                    NAME(store)(v + (4 * r) * step + c, t[r][0] - t[r][2]);
-                    NAME(store)(v + (4 * r + 1) * step + c, t[r][1] + t[r][2]);
-                    NAME(store)(v + (4 * r + 2) * step + c, t[r][2] - t[r][1]);
-                    NAME(store)(v + (4 * r + 3) * step + c, t[r][1] - t[r][3]);
+                    NAME(put_pixels)(kind, v + (4 * r) * step, t[r][0] - t[r][2]);
+                    NAME(put_pixels)(kind, v + (4 * r + 1) * step, t[r][1] + t[r][2]);
+                    NAME(put_pixels)(kind, v + (4 * r + 2) * step, t[r][2] - t[r][1]);
+                    NAME(put_pixels)(kind, v + (4 * r + 3) * step, t[r][1] - t[r][3]);
                 }
             }
         }
@@ -162,19 +204,23 @@ TARGET US_INLINE void NAME(transform_output)(
 
 /// One register tile of Σ aₖ·bₖ over the frames that a kernel reaches.
 TARGET US_INLINE void NAME(tile_frames)(
-    const int count, const float *const *a, size_t lda, const float *const *b, size_t frames, size_t steps, float *c,
-    size_t ldc) {
+    const enum us_kind kind, const int count, const int32_t *const *a, size_t lda, const int32_t *const *b, size_t frames, size_t steps,
+    float *c, size_t ldc) {
     VF sum[ROWS][VECTORS];
     _Pragma("clang loop unroll(full)") for (int i = 0; i < ROWS; i++)
         _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) sum[i][j] = (VF){0};
     for (size_t k = 0; k < frames; k++) {
-        const float *left = a[k], *right = b[k];
+        const int32_t *left = a[k], *right = b[k];
         for (size_t p = 0; p < steps; p++, right += count * WIDTH) {
-            VF row[VECTORS];
-            _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) row[j] = NAME(load)(right + j * WIDTH);
+            VI row[VECTORS];
+            _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) row[j] = NAME(load_units)(right + j * WIDTH);
             _Pragma("clang loop unroll(full)") for (int i = 0; i < ROWS; i++) {
-                const float value = left[(size_t)i * lda + p];
-                _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++) sum[i][j] = sum[i][j] + value * row[j];
+                const int32_t unit = left[(size_t)i * lda + p];
+                float value;
+                memcpy(&value, &unit, 4);
+                _Pragma("clang loop unroll(full)") for (int j = 0; j < count; j++)
+                    sum[i][j] = kind == US_KIND_F32 ? NAME(dot_f32)(sum[i][j], value, (VF)row[j])
+                                                    : NAME(dot_bf16)(sum[i][j], unit, row[j]);
             }
         }
     }
@@ -183,32 +229,32 @@ TARGET US_INLINE void NAME(tile_frames)(
             NAME(store)(c + (size_t)i * ldc + j * WIDTH, sum[i][j]);
 }
 
-TARGET static void NAME(winograd_run)(
-    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
-    float *work) {
+TARGET US_INLINE void NAME(convolve)(
+    const enum us_kind kind, const us_winograd *w, const us_frame *x, const int32_t *packed, const float *bias, float *out, size_t first,
+    size_t rows, float *work) {
     const size_t across = (w->out_width + 1) / 2, tiles = rows * across, padded = (tiles + ROWS - 1) / ROWS * ROWS;
     const size_t in = w->in_channels, channels = (w->out_channels + WIDTH - 1) / WIDTH * WIDTH, depth = w->time;
-    float *pixels = work;                                                  // a frame's rows, channels last
-    float *transformed = pixels + (2 * rows + 2) * (2 * across + 2) * in;  // [depth][16][padded][in]
-    float *products = transformed + depth * 16 * padded * in;              // [16][padded][channels]
+    const size_t units = UNITS(kind, in), slot = 16 * padded * units;
+    float *pixels = work;  // a frame's rows, channels last
+    int32_t *transformed = (int32_t *)(pixels + (2 * rows + 2) * (2 * across + 2) * in);  // [depth][16][padded][units]
+    float *products = (float *)(transformed + depth * slot);               // [16][padded][channels]
     float *result = products + 16 * padded * channels;                     // [2·rows][2·across][channels]
     float *offsets = result + 4 * rows * across * channels;                // [channels]
-    const size_t slot = 16 * padded * in;
     for (size_t c = 0; c < channels; c++) offsets[c] = bias && c < w->out_channels ? bias[c] : 0;
     // Rows that only fill the last register tile are never read back, but must hold numbers.
-    for (size_t p = 0; p < depth * 16; p++) memset(transformed + (p * padded + tiles) * in, 0, (padded - tiles) * in * 4);
+    for (size_t p = 0; p < depth * 16; p++) memset(transformed + (p * padded + tiles) * units, 0, (padded - tiles) * units * 4);
     size_t next = 0;  // the first input frame that is not transformed yet
     for (size_t t = 0; t < w->out_frames; t++) {
         const int64_t begin = (int64_t)t - w->pad_time;
-        const float *frames[3];
+        const int32_t *frames[3];
         size_t taps[3], count = 0;
         for (size_t k = 0; k < depth; k++) {
             const int64_t f = begin + (int64_t)k;
             if (f < 0 || f >= (int64_t)w->frames) continue;
-            float *here = transformed + (size_t)f % depth * slot;
+            int32_t *here = transformed + (size_t)f % depth * slot;
             if ((size_t)f >= next) {
                 NAME(gather_rows)(w, x + f, first, rows, across, pixels);
-                NAME(transform_input)(pixels, rows, across, in, padded, here);
+                NAME(transform_input)(kind, pixels, rows, across, in, padded, here);
                 next = (size_t)f + 1;
             }
             frames[count] = here;
@@ -217,19 +263,19 @@ TARGET static void NAME(winograd_run)(
         for (size_t p = 0; p < 16; p++)
             for (size_t c = 0; c < w->out_channels; c += COLUMNS) {
                 const int vectors = NAME(panel_vectors)(c, w->out_channels);
-                const float *panel = packed + c * depth * 16 * in, *b[3];
-                for (size_t k = 0; k < count; k++) b[k] = panel + (taps[k] * 16 + p) * in * (size_t)vectors * WIDTH;
+                const int32_t *panel = packed + c * depth * 16 * units, *b[3];
+                for (size_t k = 0; k < count; k++) b[k] = panel + (taps[k] * 16 + p) * units * (size_t)vectors * WIDTH;
                 for (size_t r = 0; r < padded; r += ROWS) {
-                    const float *a[3];
-                    for (size_t k = 0; k < count; k++) a[k] = frames[k] + (p * padded + r) * in;
+                    const int32_t *a[3];
+                    for (size_t k = 0; k < count; k++) a[k] = frames[k] + (p * padded + r) * units;
                     float *target = products + (p * padded + r) * channels + c;
                     switch (vectors) {
-                    case 1: NAME(tile_frames)(1, a, in, b, count, in, target, channels); break;
+                    case 1: NAME(tile_frames)(kind, 1, a, units, b, count, units, target, channels); break;
 #if VECTORS == 4
-                    case 2: NAME(tile_frames)(2, a, in, b, count, in, target, channels); break;
-                    case 3: NAME(tile_frames)(3, a, in, b, count, in, target, channels); break;
+                    case 2: NAME(tile_frames)(kind, 2, a, units, b, count, units, target, channels); break;
+                    case 3: NAME(tile_frames)(kind, 3, a, units, b, count, units, target, channels); break;
 #endif
-                    default: NAME(tile_frames)(VECTORS, a, in, b, count, in, target, channels);
+                    default: NAME(tile_frames)(kind, VECTORS, a, units, b, count, units, target, channels);
                     }
                 }
             }
@@ -240,4 +286,13 @@ TARGET static void NAME(winograd_run)(
                 false, out + t * plane + (2 * first + r) * w->out_width, w->out_frames * plane, result + r * 2 * across * channels,
                 channels, w->out_width, w->out_channels);
     }
+}
+
+TARGET static void NAME(winograd_run)(
+    const us_winograd *w, const us_frame *x, const void *packed, const float *bias, float *out, size_t first, size_t rows,
+    float *work) {
+    if (w->bf16)
+        NAME(convolve)(US_KIND_BF16, w, x, packed, bias, out, first, rows, work);
+    else
+        NAME(convolve)(US_KIND_F32, w, x, packed, bias, out, first, rows, work);
 }

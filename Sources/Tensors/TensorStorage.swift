@@ -49,44 +49,70 @@ protocol DerivedForm: AnyObject, Sendable {}
 /// Large blocks that wait to be used again: networks ask for the same sizes over and over, and fresh pages from the system
 /// cost more than most elementwise operations.
 ///
+/// What waits adds nothing to the most memory that tensors have had at one time; when nearly all of them are gone, as a network is
+/// at its end, it goes too, but for `spare`.
+///
 /// `@unchecked Sendable`: a block belongs to the pool only between `give` and `take`.
 private final class StoragePool: @unchecked Sendable {
     static let shared = StoragePool()
-    /// Blocks outside the first two bounds are left to the allocator; the pool keeps at most the third, in bytes.
-    private static let smallest = 1 << 18, largest = 160 << 20, capacity = 1 << 26
+    /// Blocks of fewer bytes are left to the allocator; so many bytes may wait whatever else there is.
+    private static let smallest = 1 << 18, spare = 160 << 20
 
-    private struct State: @unchecked Sendable {
-        var blocks: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
-        var total = 0
+    private struct Block: @unchecked Sendable {
+        var byteCount: Int
+        var base: UnsafeMutableRawPointer
+    }
+    private struct State: Sendable {
+        var waiting: [Block] = []
+        /// Bytes of the blocks that wait, of those in use, and the most that were in use at one time.
+        var idle = 0, used = 0, peak = 0
+
+        /// Takes out the oldest blocks that are too many when `more` bytes come into use.
+        mutating func surplus(for more: Int = 0) -> [Block] {
+            if used <= peak / 16 { peak = used }
+            let limit = max(StoragePool.spare, peak - used - more)
+            var dropped = 0
+            while idle > limit, dropped < waiting.count {
+                idle -= waiting[dropped].byteCount
+                dropped += 1
+            }
+            defer { waiting.removeFirst(dropped) }
+            return Array(waiting[..<dropped])
+        }
     }
     private let state = Mutex(State())
 
     func take(byteCount: Int) -> UnsafeMutableRawPointer {
-        let found: Shared<UnsafeMutableRawPointer>? = byteCount < Self.smallest ? nil : state.withLock { state in
-            guard let index = state.blocks.lastIndex(where: { $0.byteCount == byteCount }) else { return nil }
-            state.total -= byteCount
-            return Shared(state.blocks.remove(at: index).base)
+        guard byteCount >= Self.smallest else { return AlignedMemory.allocate(byteCount: byteCount) }
+        let (found, surplus): (Block?, [Block]) = state.withLock { state in
+            var found: Block?
+            if let index = state.waiting.lastIndex(where: { $0.byteCount == byteCount }) {
+                found = state.waiting.remove(at: index)
+                state.idle -= byteCount
+            }
+            let surplus = found == nil ? state.surplus(for: byteCount) : []
+            state.used += byteCount
+            state.peak = max(state.peak, state.used)
+            return (found, surplus)
         }
-        return found?.pointer ?? AlignedMemory.allocate(byteCount: byteCount)
+        release(surplus)
+        return found?.base ?? AlignedMemory.allocate(byteCount: byteCount)
     }
 
     func give(_ base: UnsafeMutablePointer<Float>, byteCount: Int) {
-        let block = Shared(UnsafeMutableRawPointer(base))
-        guard byteCount >= Self.smallest, byteCount <= Self.largest else {
-            return AlignedMemory.release(block.pointer, byteCount: byteCount)
-        }
-        let surplus: Shared<[(byteCount: Int, base: UnsafeMutableRawPointer)]> = state.withLock { state in
-            state.blocks.append((byteCount, block.pointer))
-            state.total += byteCount
-            var dropped: [(byteCount: Int, base: UnsafeMutableRawPointer)] = []
-            while state.total > Self.capacity {
-                let oldest = state.blocks.removeFirst()
-                state.total -= oldest.byteCount
-                dropped.append(oldest)
-            }
-            return Shared(dropped)
-        }
-        for block in surplus.pointer { AlignedMemory.release(block.base, byteCount: block.byteCount) }
+        guard byteCount >= Self.smallest else { return AlignedMemory.release(base, byteCount: byteCount) }
+        let block = Block(byteCount: byteCount, base: base)
+        release(
+            state.withLock { state in
+                state.waiting.append(block)
+                state.idle += byteCount
+                state.used -= byteCount
+                return state.surplus()
+            })
+    }
+
+    private func release(_ blocks: [Block]) {
+        for block in blocks { AlignedMemory.release(block.base, byteCount: block.byteCount) }
     }
 }
 

@@ -24,17 +24,20 @@ struct WinogradConvolution: Sendable {
         else { return nil }
         self.init(
             inChannels: inChannels, outChannels: outChannels, input: input, output: output, time: kernel[0], padding: padding,
-            isDoubled: false)
+            isDoubled: false, isRounded: false)
     }
 
     /// Where the method applies; borders before height and width are at most 2. `input` counts doubled rows and columns.
+    ///
+    /// - Parameter isRounded: Whether transformed pixels and weights may be rounded to bf16; they are where the processor multiplies those.
     init(
-        inChannels: Int, outChannels: Int, input: [Int], output: [Int], time: Int, padding: [Padding], isDoubled: Bool
+        inChannels: Int, outChannels: Int, input: [Int], output: [Int], time: Int, padding: [Padding], isDoubled: Bool, isRounded: Bool
     ) {
         var shape = us_winograd(
             in_channels: inChannels, out_channels: outChannels, frames: input[0], height: input[1], width: input[2],
             out_frames: output[0], out_height: output[1], out_width: output[2], time: time, pad_time: Int64(padding[0].before),
-            pad_top: Int64(padding[1].before), pad_left: Int64(padding[2].before), doubled: isDoubled, level: -1)
+            pad_top: Int64(padding[1].before), pad_left: Int64(padding[2].before), doubled: isDoubled,
+            bf16: isRounded && us_multiplies_bf16(), level: -1)
         rows = (output[1] + 1) / 2
         // About 128 tiles, whose numbers stay in the second-level cache, but at least four tasks.
         rowsPerTask = max(1, min(128 / ((output[2] + 1) / 2), (rows + 3) / 4))

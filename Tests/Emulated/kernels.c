@@ -217,7 +217,7 @@ static void check_attention(int level, long queries, long keys, long heads, long
         bf16 ? 2e-2 : 2e-6);
 }
 
-static void check_winograd(int level, long inputs, long outputs, long frames, long height, long width, long time, bool bf16) {
+static void check_winograd(int level, long inputs, long outputs, long frames, long height, long width, long time, bool bf16, bool multiplies_bf16) {
     used = 0;
     level_now = level;
     const long plane = height * width;
@@ -233,7 +233,7 @@ static void check_winograd(int level, long inputs, long outputs, long frames, lo
     const us_winograd shape = {
         .in_channels = (size_t)inputs, .out_channels = (size_t)outputs, .frames = (size_t)frames, .height = (size_t)height,
         .width = (size_t)width, .out_frames = (size_t)frames, .out_height = (size_t)height, .out_width = (size_t)width,
-        .time = (size_t)time, .pad_time = time - 1, .pad_top = 1, .pad_left = 1, .level = level};
+        .time = (size_t)time, .pad_time = time - 1, .pad_top = 1, .pad_left = 1, .bf16 = multiplies_bf16, .level = level};
     us_frame *clip = take((size_t)frames * sizeof *clip);
     for (long t = 0; t < frames; t++)
         clip[t] = (us_frame){
@@ -254,7 +254,9 @@ static void check_winograd(int level, long inputs, long outputs, long frames, lo
         }
         expected[n] = sum;
     }
-    judge(bf16 ? "Winograd from bf16" : "Winograd", inputs, outputs, time, relative(y, expected, outputs * frames * plane), 1e-6);
+    judge(
+        multiplies_bf16 ? "Winograd in bf16" : bf16 ? "Winograd from bf16" : "Winograd", inputs, outputs, time,
+        relative(y, expected, outputs * frames * plane), multiplies_bf16 ? 1e-2 : 1e-6);
 }
 
 /// The elementwise kernel of that number, or norm, of `n` numbers.
@@ -326,9 +328,9 @@ int main(void) {
             for (int kind = 0; kind < 6; kind++) check_linear(level, l[0], l[1], l[2], (us_weight_type)(kind / 2), kind % 2);
             for (int kind = 0; kind < 4; kind++) check_attention(level, a[0], a[1], a[2], a[3], a[4], kind / 2, kind % 2);
         }
-        for (int i = 0; i < 6; i++) {
-            const long *c = convolutions[i / 2];
-            check_winograd(level, c[0], c[1], c[2], c[3], c[4], c[5], i % 2);
+        for (int i = 0; i < 9; i++) {
+            const long *c = convolutions[i / 3];
+            check_winograd(level, c[0], c[1], c[2], c[3], c[4], c[5], i % 3 > 0, i % 3 > 1);
         }
     }
     if (failures)

@@ -152,6 +152,8 @@ typedef struct {
     int64_t pad_time, pad_top, pad_left;
     /// The frames have half of `height` and `width`, and are read as if each of their pixels were four.
     bool doubled;
+    /// Rounds transformed pixels and weights to bf16; sums stay in f32.
+    bool bf16;
     int32_t level;
 } us_winograd;
 
@@ -161,10 +163,10 @@ size_t us_winograd_weight_bytes(const us_winograd *w);
 /// Bytes of work memory for a task of `rows` rows of tiles.
 size_t us_winograd_work_bytes(const us_winograd *w, size_t rows);
 /// Packs weights [out, in, time, 3, 3], of bf16 or f32.
-void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, float *packed);
+void us_winograd_pack(const us_winograd *w, const void *weights, bool bf16, size_t panel, void *packed);
 /// `x` has one entry for each frame.
 void us_winograd_run(
-    const us_winograd *w, const us_frame *x, const float *packed, const float *bias, float *out, size_t first, size_t rows,
+    const us_winograd *w, const us_frame *x, const void *packed, const float *bias, float *out, size_t first, size_t rows,
     float *work);
 
 void us_f32_to_bf16(uint16_t *out, const float *x, size_t n);
