@@ -248,8 +248,8 @@ final class Execution: @unchecked Sendable {
                 switch action {
                 case .resolve(let task):
                     if let reader { resolve(task, reader) }
-                    // Written while more is looked up; every group makes look-ups read pages anew.
-                    if unwritten.count >= max(512, total / 32) { sendUnwritten() }
+                    // Written while more is looked up, in few groups: each writes pages all over the journal again.
+                    if unwritten.count >= max(512, total / 8) { sendUnwritten() }
                 case .start(let task, let threads): start(task, threads: threads)
                 case .skip(let task, let cause): noteSkip(task, cause)
                 }
