@@ -16,6 +16,11 @@ func system(_ name: String, pkgConfig: String? = nil, apt: [String]) -> Target {
     .systemLibrary(name: name, path: "Sources/\(name)", pkgConfig: pkgConfig, providers: [.apt(apt)])
 }
 
+/// A library that is loaded when the first of its functions is called: its header, and the list of functions in `Loading.S`.
+func lazy(_ name: String) -> Target {
+    .target(name: name, dependencies: ["CLoading"], path: "Sources/\(name)")
+}
+
 /// A node family: the Swift target `<folder>Node` in `Nodes/<folder>`. It sees NodeKit and libraries, never another node.
 func node(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(
@@ -38,23 +43,25 @@ let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 let systemLibraries: [Target] = [
     system("CLibYAML", pkgConfig: "yaml-0.1", apt: ["libyaml-dev"]),
-    system("COpenBLAS", pkgConfig: "openblas", apt: ["libopenblas-dev"]),
-    system("COneDNN", apt: ["libdnnl-dev"]),
-    system("CCairo", pkgConfig: "cairo", apt: ["libcairo2-dev"]),
     system("CZlib", pkgConfig: "zlib", apt: ["zlib1g-dev"]),
-    system("CArchive", pkgConfig: "libarchive", apt: ["libarchive-dev"]),
     system("CCrypto", pkgConfig: "libcrypto", apt: ["libssl-dev"]),
 ]
 
+/// Headers and a loader of libraries that are loaded when they are needed.
+let lazyLibraries: [Target] = [
+    .target(name: "CLoading", path: "Sources/CLoading", linkerSettings: [.linkedLibrary("dl")]),
+    lazy("COpenBLAS"),  // libopenblas-dev
+    lazy("COneDNN"),  // libdnnl-dev
+    lazy("CCairo"),  // libcairo2-dev
+    lazy("CArchive"),  // libarchive-dev
+    lazy("CFFmpeg"),  // libavformat-dev, libavcodec-dev, libswscale-dev, libswresample-dev
+]
+
 let libraries: [Target] = [
-    .target(
-        name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels",
-        linkerSettings: [.linkedLibrary("dnnl")]),
+    .target(name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels"),
     library("Safetensors"),
     library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
     library("Models", ["Tensors"]),
-    // Headers and a loader of FFmpeg: libavformat-dev, libavcodec-dev, libswscale-dev, libswresample-dev.
-    .target(name: "CFFmpeg", path: "Sources/CFFmpeg", linkerSettings: [.linkedLibrary("dl")]),
     library("Media", ["CFFmpeg"]),
     .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
@@ -118,7 +125,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     ],
-    targets: systemLibraries + libraries + nodes + [
+    targets: systemLibraries + lazyLibraries + libraries + nodes + [
         library("NodeCatalog", ["NodeKit"] + nodes.map { .byName(name: $0.name) }),
         .executableTarget(
             name: "understudy",

@@ -1,7 +1,6 @@
 // oneDNN behind a plan: one shape, one primitive, weights packed once. oneDNN's own threads stay unused (every call sets
 // OpenMP to one thread for the calling thread), so that the split of the work, and with it every rounding, is the caller's.
-#include <dlfcn.h>
-#include <dnnl.h>
+#include <COneDNN.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +24,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void start(void) {
     engine_status = dnnl_engine_create(&engine, dnnl_cpu, 0);
-    set_threads = (void (*)(int))dlsym(RTLD_DEFAULT, "omp_set_num_threads");
+    set_threads = (void (*)(int))conednn_symbol("omp_set_num_threads");
 }
 
 static void enter(void) {

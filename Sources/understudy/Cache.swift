@@ -6,7 +6,7 @@ import NodeKit
 
 struct Cache: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Limit.self, Pin.self, Verify.self, Path.self, Export.self, Import.self], defaultSubcommand: List.self)
+        commandName: "cache", abstract: "Looks after the cache.", subcommands: [List.self, Collect.self, Limit.self, Pin.self, Verify.self, Path.self, Export.self, Import.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists cached artifacts, largest first.")
@@ -42,7 +42,7 @@ struct Cache: ParsableCommand {
 
     struct Limit: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Sets how large the cache may be after a run ('max-size' in its config.yaml).")
+            commandName: "limit", abstract: "Sets how large the cache may be after a run ('max-size' in its config.yaml).")
         @Argument(help: ArgumentHelp("The size, for instance 20G, or none.", valueName: "size")) var size: String
         @OptionGroup var store: StoreOptions
 
@@ -56,7 +56,7 @@ struct Cache: ParsableCommand {
     }
 
     struct Pin: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Keeps all that a run made, whatever the cache's size.")
+        static let configuration = CommandConfiguration(commandName: "pin", abstract: "Keeps all that a run made, whatever the cache's size.")
         @Argument(help: ArgumentHelp("The run's number.", valueName: "run")) var number: Int64
         @Flag(help: "Lets it go again.") var undo = false
         @OptionGroup var store: StoreOptions
@@ -70,7 +70,7 @@ struct Cache: ParsableCommand {
     }
 
     struct Verify: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Hashes every artifact again; damaged ones are dropped and made anew by the next run.")
+        static let configuration = CommandConfiguration(commandName: "verify", abstract: "Hashes every artifact again; damaged ones are dropped and made anew by the next run.")
         @OptionGroup var store: StoreOptions
 
         func run() throws {
@@ -84,7 +84,7 @@ struct Cache: ParsableCommand {
     }
 
     struct Path: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Prints the paths of a node's cached outputs.")
+        static let configuration = CommandConfiguration(commandName: "path", abstract: "Prints the paths of a node's cached outputs.")
         @OptionGroup var graph: GraphOptions
         @Argument(help: "The node, port or instance.") var target: String
         @OptionGroup var nodes: NodeOptions
@@ -109,7 +109,7 @@ struct Cache: ParsableCommand {
 
     struct Export: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Writes all that a run made into one archive, for another machine's cache.")
+            commandName: "export", abstract: "Writes all that a run made into one archive, for another machine's cache.")
         @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz, .tar.xz or .tar.zst.", valueName: "archive"), completion: .file())
         var archive: String
         @Option(name: .customLong("run"), help: ArgumentHelp("The run's number; the latest if missing.", valueName: "number"))
@@ -128,7 +128,7 @@ struct Cache: ParsableCommand {
     }
 
     struct Import: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Takes over what an archive of 'cache export' holds.")
+        static let configuration = CommandConfiguration(commandName: "import", abstract: "Takes over what an archive of 'cache export' holds.")
         @Argument(help: ArgumentHelp("The archive.", valueName: "archive"), completion: .file()) var archive: String
         @OptionGroup var store: StoreOptions
 

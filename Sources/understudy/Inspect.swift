@@ -7,7 +7,7 @@ import NodeKit
 
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows cached outputs of a node: numbers, a picture, a table; or exports them.",
+        commandName: "inspect", abstract: "Shows cached outputs of a node: numbers, a picture, a table; or exports them.",
         discussion: "Exports by extension: .safetensors, .png, .mp4, .wav, .csv, .json, as the type allows.")
 
     @OptionGroup var graph: GraphOptions

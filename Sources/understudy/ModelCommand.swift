@@ -12,7 +12,7 @@ struct ModelCommand: ParsableCommand {
 
     struct Forward: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Evaluates a network once on named tensors, to check it against another implementation.")
+            commandName: "forward", abstract: "Evaluates a network once on named tensors, to check it against another implementation.")
         @Option(help: ArgumentHelp("The model's folder.", valueName: "folder"), completion: .directory) var model: String
         @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
         var inputs: String

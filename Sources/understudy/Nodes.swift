@@ -5,7 +5,7 @@ import NodeKit
 
 struct Nodes: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Lists node types, shows one in full, or installs an external node's environment.",
+        commandName: "nodes", abstract: "Lists node types, shows one in full, or installs an external node's environment.",
         subcommands: [List.self, Show.self, Install.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
@@ -23,7 +23,7 @@ struct Nodes: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Shows one node type in full: ports, parameters, defaults, ranges.")
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "Shows one node type in full: ports, parameters, defaults, ranges.")
         @Argument(help: "The node type, for instance 'head.sphere'.") var type: String
         @OptionGroup var nodes: NodeOptions
         @OptionGroup var store: StoreOptions
@@ -50,7 +50,7 @@ struct Nodes: ParsableCommand {
     }
 
     struct Install: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Makes the Python environment of an external node.")
+        static let configuration = CommandConfiguration(commandName: "install", abstract: "Makes the Python environment of an external node.")
         @Argument(help: "The node type, for instance 'skeleton.track'.") var type: String
         @OptionGroup var nodes: NodeOptions
         @OptionGroup var store: StoreOptions

@@ -7,7 +7,7 @@ import NodeKit
 
 struct Report: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Writes a self-contained HTML page about a run: graph, timings, previews, films.")
+        commandName: "report", abstract: "Writes a self-contained HTML page about a run: graph, timings, previews, films.")
 
     @Option(name: .customLong("run"), help: "The run's number; the latest if missing.") var number: Int64?
     @Option(name: .shortAndLong, help: "The page to write.", completion: .file(extensions: ["html"])) var out = "out/report.html"

@@ -7,7 +7,7 @@ import NodeKit
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Runs a graph: only what is not cached yet, or whose inputs changed.")
+        commandName: "run", abstract: "Runs a graph: only what is not cached yet, or whose inputs changed.")
 
     @OptionGroup var graph: GraphOptions
     @OptionGroup var execution: ExecutionOptions
@@ -77,7 +77,7 @@ struct Run: ParsableCommand {
 
 struct Plan: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Shows what a run would do: what is cached, what will run, and why.")
+        commandName: "plan", abstract: "Shows what a run would do: what is cached, what will run, and why.")
 
     @OptionGroup var graph: GraphOptions
     @OptionGroup var execution: ExecutionOptions

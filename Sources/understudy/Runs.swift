@@ -6,7 +6,7 @@ import NodeKit
 
 struct Runs: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Lists past runs, shows one, or compares two.", subcommands: [List.self, Show.self, Diff.self], defaultSubcommand: List.self)
+        commandName: "runs", abstract: "Lists past runs, shows one, or compares two.", subcommands: [List.self, Show.self, Diff.self], defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "Lists past runs, latest first.")
@@ -25,7 +25,7 @@ struct Runs: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Shows what a run did, instance by instance.")
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "Shows what a run did, instance by instance.")
         @Argument(help: "The run's number; the latest if missing.") var number: Int64?
         @Flag(help: "Prints everything known of each instance as JSON.") var json = false
         @OptionGroup var store: StoreOptions
@@ -57,7 +57,7 @@ struct Runs: ParsableCommand {
 
     struct Diff: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Says what differs between two runs: why, where the change began, and by how much the outputs differ.")
+            commandName: "diff", abstract: "Says what differs between two runs: why, where the change began, and by how much the outputs differ.")
         @Argument(help: "The earlier run's number.") var old: Int64
         @Argument(help: "The later run's number.") var new: Int64
         @Flag(help: "Prints the differences as JSON.") var json = false

@@ -4,7 +4,7 @@ import GraphKit
 
 struct Schema: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Prints the JSON Schema of graph files, made from the node types, for editors.")
+        commandName: "schema", abstract: "Prints the JSON Schema of graph files, made from the node types, for editors.")
 
     @OptionGroup var nodes: NodeOptions
     @OptionGroup var store: StoreOptions

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Dispatch
 import Foundation
+import NodeCatalog
 import Safetensors
 
 @main
@@ -17,6 +19,8 @@ struct Understudy: ParsableCommand {
 
     static func main() {
         CutFiles.report()
+        // Most commands ask for them in a moment: they are made while the command line is read.
+        DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
         do {
             var command = try parseAsRoot()
             try command.run()

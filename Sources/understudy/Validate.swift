@@ -3,7 +3,7 @@ import GraphKit
 
 struct Validate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Checks a graph without running it; reports everything that is wrong at once.")
+        commandName: "validate", abstract: "Checks a graph without running it; reports everything that is wrong at once.")
 
     @OptionGroup var options: GraphOptions
     @OptionGroup var nodes: NodeOptions

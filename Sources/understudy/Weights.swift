@@ -7,7 +7,7 @@ import Tensors
 
 struct Weights: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Looks into model folders: configuration, tensors, soundness.", subcommands: [List.self, Show.self, Verify.self],
+        commandName: "weights", abstract: "Looks into model folders: configuration, tensors, soundness.", subcommands: [List.self, Show.self, Verify.self],
         defaultSubcommand: List.self)
 
     struct List: ParsableCommand {
@@ -34,7 +34,7 @@ struct Weights: ParsableCommand {
     }
 
     struct Show: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Shows a model's configuration and tensors, or the networks of a pipeline.")
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "Shows a model's configuration and tensors, or the networks of a pipeline.")
         @Argument(help: "A model folder, a pipeline folder or a safetensors file.", completion: .file()) var path: String
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
         @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
@@ -86,7 +86,7 @@ struct Weights: ParsableCommand {
     }
 
     struct Verify: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Checks that a model's files are whole and all its numbers finite.")
+        static let configuration = CommandConfiguration(commandName: "verify", abstract: "Checks that a model's files are whole and all its numbers finite.")
         @Argument(help: "A model folder or a safetensors file.", completion: .file()) var path: String
 
         func run() throws {

@@ -11,8 +11,7 @@
 #include <libswresample/swresample.h>
 #include <libswscale/swscale.h>
 
-// The libraries are loaded when the first of their functions is called (Loading.S): most runs decode nothing, and FFmpeg
-// brings a hundred libraries with it, which would take half of the program's start.
+// The libraries are loaded when the first of their functions is called (CLoading.h): FFmpeg brings a hundred others with it.
 
 // Macros and compound literals that Swift does not import, under the prefix cff_.
 

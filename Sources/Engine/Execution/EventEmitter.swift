@@ -23,7 +23,7 @@ final class EventEmitter: Sendable {
 
     /// Waking a thread takes longer than many a node: where events come thick and fast, they wait so long for each other, in
     /// nanoseconds.
-    private static let pause = 5_000_000
+    private static let pause = 20_000_000
 
     func send(_ event: RunEvent) {
         let delay: Int? = waiting.withLock { waiting in

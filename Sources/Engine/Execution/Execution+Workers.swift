@@ -255,10 +255,10 @@ extension Execution {
         case .slice(_, let instance), .segment(let instance): owner.instance = instance
         case .gate, .join: break
         }
-        unsaved += 1
+        unsaved.withLock { $0 += 1 }
         let submit = { [self, owner] in
-            store.commits.add(commit, entry: entry, isQuick: record.seconds < Self.quick, to: store) { error in
-                self.queue.async { self.saved(owner.instance, owner.type, item, error) }
+            store.commits.add(commit, entry: entry, isQuick: record.seconds < Self.quick, restored: restored, to: store) { error in
+                self.saved(error) { error in self.noteUnsaved(owner.instance, owner.type, item, error) }
             }
         }
         if streamed.contains(owner.instance) { lateSubmissions.append(submit) } else { submit() }
@@ -273,18 +273,30 @@ extension Execution {
     /// Work of less than this many seconds may be lost when the process is killed.
     private static let quick = 0.05
 
-    private func saved(_ instance: InstanceID, _ type: String, _ item: Work, _ error: (any Error)?) {
-        unsaved -= 1
-        if let error {
-            let failure = InstanceFailure(
-                instance: instance, type: type, message: "its result cannot be stored: \(Self.message(of: error))",
-                inputs: inputs(of: item), parameters: item.fingerprint?.parameters ?? [:], log: nil)
-            ran.removeAll { $0 == instance }
-            failures.append(failure)
-            emitter.send(.failed(failure))
-            scheduler.stop()
+    /// Something that was on its way to the disk is there, or cannot be: may be called anywhere.
+    ///
+    /// - Parameter failed: Notes the failure, on the queue; the run stops then.
+    func saved(_ error: (any Error)?, failed: @escaping @Sendable (any Error) -> Void) {
+        guard let error else {
+            // The run may have waited for the last.
+            if unsaved.withLock({ $0 -= 1; return $0 == 0 }) { queue.async { self.drain() } }
+            return
         }
-        if error != nil || unsaved == 0 { drain() }
+        queue.async {
+            failed(error)
+            self.scheduler.stop()
+            self.unsaved.withLock { $0 -= 1 }
+            self.drain()
+        }
+    }
+
+    private func noteUnsaved(_ instance: InstanceID, _ type: String, _ item: Work, _ error: any Error) {
+        let failure = InstanceFailure(
+            instance: instance, type: type, message: "its result cannot be stored: \(Self.message(of: error))",
+            inputs: inputs(of: item), parameters: item.fingerprint?.parameters ?? [:], log: nil)
+        ran.removeAll { $0 == instance }
+        failures.append(failure)
+        emitter.send(.failed(failure))
     }
 
     /// Writes down that an instance's outputs are known.

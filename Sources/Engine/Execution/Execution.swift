@@ -66,7 +66,7 @@ final class Execution: @unchecked Sendable {
     /// Keys of what was made in this run.
     private(set) var made: Set<Digest> = []
     /// What was not in the store until this run made it.
-    private(set) var restored: Set<Digest> = []
+    let restored = Restoration()
     /// Tasks whose key somebody computes now.
     var waiting: [Digest: [Scheduler.Task]] = [:]
     /// Instances of which it was told that another process computes them.
@@ -94,8 +94,8 @@ final class Execution: @unchecked Sendable {
     /// Started tasks that no worker has yet.
     var errands: [Errand] = []
     private var isDrainComing = false
-    /// Results on their way to the disk.
-    var unsaved = 0
+    /// Results on their way to the disk: added on the queue, taken away anywhere.
+    let unsaved = Locked(0)
     var storeFailure: (any Error)?
     private var isFlushing = false
     private var isOver = false
@@ -203,7 +203,6 @@ final class Execution: @unchecked Sendable {
                 sendWorkers()
             }
             if isForecastDue { try store.read(updateForecast) }
-            if unwritten.count >= 512 { sendUnwritten() }
         } catch {
             storeFailure = storeFailure ?? error
             scheduler.giveUp()
@@ -220,7 +219,7 @@ final class Execution: @unchecked Sendable {
             }
         }
         guard scheduler.isFinished else { return own }
-        if unsaved == 0 {
+        if unsaved.withLock({ $0 }) == 0 {
             isOver = true
             over.signal()
         } else if !isFlushing {
@@ -234,16 +233,9 @@ final class Execution: @unchecked Sendable {
 
     /// Has lines of the journal written while the run goes on.
     private func sendUnwritten() {
-        unsaved += 1
+        unsaved.withLock { $0 += 1 }
         store.commits.note(unwritten, run: runID, to: store) { [self] error in
-            queue.async {
-                self.unsaved -= 1
-                if let error {
-                    self.storeFailure = self.storeFailure ?? error
-                    self.scheduler.stop()
-                }
-                if error != nil || self.unsaved == 0 { self.drain() }
-            }
+            saved(error) { error in self.storeFailure = self.storeFailure ?? error }
         }
         unwritten = []
     }
@@ -254,7 +246,10 @@ final class Execution: @unchecked Sendable {
         func carryOut(_ reader: StoreReader?) {
             for action in actions {
                 switch action {
-                case .resolve(let task): if let reader { resolve(task, reader) }
+                case .resolve(let task):
+                    if let reader { resolve(task, reader) }
+                    // Written while more is looked up, in few groups: each writes pages all over the journal again.
+                    if unwritten.count >= max(512, total / 8) { sendUnwritten() }
                 case .start(let task, let threads): start(task, threads: threads)
                 case .skip(let task, let cause): noteSkip(task, cause)
                 }
@@ -269,7 +264,7 @@ final class Execution: @unchecked Sendable {
     func lookup(_ key: Digest, _ reader: StoreReader) throws -> StoreReader.Lookup {
         let found = try reader.lookup(key)
         guard case .hit(let record) = found, !made.contains(key),
-            record.outputs.values.contains(where: { restored.contains($0.digest) })
+            try record.outputs.values.contains(where: { try restored.contains($0, reader) })
         else { return found }
         return .gone(record, .evicted)
     }
@@ -277,13 +272,7 @@ final class Execution: @unchecked Sendable {
     /// Notes what an action made, before it is stored.
     func noteMade(_ commit: Commit) {
         made.insert(commit.record.key)
-        // An index that cannot be read says so at the next look-up.
-        let absent = try? store.lookups.inDatabase { db in
-            let reader = StoreReader(db: db, store: store)
-            return try commit.record.outputs.values
-                .filter { try !restored.contains($0.digest) && !reader.isIntact($0.digest, suffix: $0.suffix) }.map(\.digest)
-        }
-        restored.formUnion(absent ?? [])
+        restored.note(commit.record.outputs.values)
     }
 
     // MARK: - Tasks

@@ -43,6 +43,9 @@ final class MemoryMeter: Sendable {
         var running: [Int: Running] = [:]
         var next = 0
         var isSampling = false
+        /// What the process held when it was last asked for, in bytes, and when that was.
+        var resident = 0
+        var residentAt: UInt64 = 0
         /// The process's high-water mark when it was last asked for, in bytes.
         var highWater = 0
     }
@@ -61,7 +64,9 @@ final class MemoryMeter: Sendable {
         state.withLock { state in
             let inProcess = state.running.filter { $0.value.program == nil }.keys
             for id in inProcess { state.running[id]?.isAlone = false }
-            let resident = Self.resident()
+            let begin = DispatchTime.now().uptimeNanoseconds
+            if begin - state.residentAt > Self.blink { (state.resident, state.residentAt) = (Self.resident(), begin) }
+            let resident = state.resident
             if state.highWater == 0 { state.highWater = Self.status("self").highWater }
             state.highWater = max(state.highWater, resident)
             state.next += 1
@@ -92,7 +97,8 @@ final class MemoryMeter: Sendable {
         return state.withLock { state in
             guard let running = state.running.removeValue(forKey: span.id) else { return nil }
             var peak = running.peak
-            if running.program == nil, !isBlink {
+            // What the kernel can say cheaply is the mark, or more where this process began as a copy of a larger one.
+            if running.program == nil, !isBlink, Self.upperMark() > running.highWater {
                 let mark = Self.status("self").highWater
                 state.highWater = max(state.highWater, mark)
                 if mark > running.highWater { peak = max(peak, mark) }
@@ -114,6 +120,7 @@ final class MemoryMeter: Sendable {
     private func sample() {
         state.withLock { state in
             let own = Self.resident()
+            (state.resident, state.residentAt) = (own, DispatchTime.now().uptimeNanoseconds)
             for (id, running) in state.running {
                 let now = running.program.map { Self.tree($0, running.isFresh) } ?? own
                 state.running[id]?.peak = max(running.peak, now)
@@ -135,18 +142,24 @@ final class MemoryMeter: Sendable {
         }
     }
 
+    /// At least the process's high-water mark, in bytes.
+    private static func upperMark() -> Int {
+        var usage = rusage()
+        return getrusage(.init(RUSAGE_SELF.rawValue), &usage) == 0 ? Int(usage.ru_maxrss) * 1024 : .max
+    }
+
     private static let ownPages = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
     private static let pageSize = Int(getpagesize())
 
     /// What `/proc` says of a process, in bytes; zeros when it is gone.
     private static func status(_ process: String) -> (resident: Int, highWater: Int) {
         guard let text = read("/proc/\(process)/status") else { return (0, 0) }
+        let lines = text.utf8.split(separator: UInt8(ascii: "\n"))
         func value(_ key: String) -> Int {
-            guard let range = text.range(of: "\n\(key):") else { return 0 }
-            let number = text[range.upperBound...].drop { $0 == " " || $0 == "\t" }.prefix { $0.isNumber }
-            return (Int(number) ?? 0) * 1024
+            guard let line = lines.first(where: { $0.starts(with: key.utf8) }) else { return 0 }
+            return line.reduce(0) { (48...57).contains($1) ? $0 * 10 + Int($1) - 48 : $0 } * 1024
         }
-        return (value("VmRSS"), value("VmHWM"))
+        return (value("VmRSS:"), value("VmHWM:"))
     }
 
     /// What a program and all that it started hold now; of one that runs for this node only, at least what it once held.

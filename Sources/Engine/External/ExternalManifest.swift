@@ -41,11 +41,7 @@ public struct ExternalManifest: Sendable {
             text += "\(ParameterLiteral.string(name).canonical) \(try Digest.ofFile("\(folder)/\(name)"))\n"
         }
         func addFolder(_ path: String, prefix: String) throws {
-            guard let files = FileManager.default.enumerator(atPath: path) else { throw NodeError("cannot read the folder '\(path)'") }
-            let names = files.compactMap { $0 as? String }.filter { name in
-                !name.split(separator: "/").contains { $0.hasPrefix(".") || $0 == "__pycache__" } && name != "README.md"
-            }
-            for name in names.sorted() where FileState(path: "\(path)/\(name)") != nil { try add(prefix + name) }
+            for name in try Self.files(in: path, prefix: "").sorted() where name != "README.md" { try add(prefix + name) }
         }
         try addFolder(folder, prefix: "")
         for source in sources.sorted() {
@@ -54,6 +50,19 @@ public struct ExternalManifest: Sendable {
             }
         }
         return Digest.of(text)
+    }
+
+    /// The files in a folder and those below it, as far as they count, by their paths from there.
+    private static func files(in folder: String, prefix: String) throws -> [String] {
+        guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { throw NodeError("cannot read the folder '\(folder)'") }
+        return try names.filter { !$0.hasPrefix(".") && $0 != "__pycache__" }.flatMap { name -> [String] in
+            var status = stat()
+            // Links to folders are not followed: they may lead back.
+            guard lstat("\(folder)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
+                return FileState(path: "\(folder)/\(name)") == nil ? [] : [prefix + name]
+            }
+            return try files(in: "\(folder)/\(name)", prefix: "\(prefix)\(name)/")
+        }
     }
 
     /// Reads a manifest.

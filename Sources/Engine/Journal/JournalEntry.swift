@@ -165,12 +165,21 @@ public struct Journal: Sendable {
         """
     private static let order = " ORDER BY i.run DESC LIMIT 1"
 
+    /// What a run knows of an instance from before: for the reasons why it runs again.
+    struct Last {
+        let status: InstanceStatus
+        let key: Digest?
+        let fingerprint: Fingerprint
+        /// What it took: that time if it ran, else when it was made.
+        let seconds: Double?
+    }
+
     /// The last time that an instance's inputs were known; inside a transaction.
-    static func last(graph: String, instance: InstanceID, _ db: Database) throws -> JournalEntry? {
+    static func last(graph: String, instance: InstanceID, _ db: Database) throws -> Last? {
         try db.quick(
             """
-            SELECT i.type, i.version, i.code, i.parameters, i.policy, i.source, i.inputs, i.status, i.key, i.outputs, i.seconds,
-            i.memory, i.error FROM instances i JOIN runs r ON r.id = i.run
+            SELECT i.type, i.version, i.code, i.parameters, i.policy, i.source, i.inputs, i.status, i.key, i.seconds
+            FROM instances i JOIN runs r ON r.id = i.run
             WHERE r.graph = ? AND i.node = ? AND i.idx = ? AND i.key IS NOT NULL ORDER BY i.run DESC LIMIT 1
             """
         ) { row in
@@ -182,10 +191,8 @@ public struct Journal: Sendable {
                 type: row.text(0) ?? "", version: Int(row.integer(1)), code: row.text(2).flatMap(Digest.init(hex:)),
                 parameters: row.text(3).flatMap(JSON.strings) ?? [:], policy: row.text(4) ?? "",
                 source: row.text(5).flatMap(Digest.init(hex:)), inputs: row.text(6).flatMap(Fingerprint.inputs(json:)) ?? [:])
-            return JournalEntry(
-                instance: instance, status: status, key: row.text(8).flatMap(Digest.init(hex:)), fingerprint: print,
-                outputs: row.text(9).flatMap(ActionRecord.outputs(json:)) ?? [:], seconds: row.isNull(10) ? nil : row.real(10),
-                memory: row.text(11).flatMap(PeakMemory.init(json:)), error: row.text(12))
+            return Last(
+                status: status, key: row.text(8).flatMap(Digest.init(hex:)), fingerprint: print, seconds: row.isNull(9) ? nil : row.real(9))
         }
     }
 

@@ -19,14 +19,15 @@ public struct ActionKey: Sendable, Hashable {
         _ description: NodeDescription, codeDigest: Digest?, parameters: String, inputs: [String: [Digest]],
         numericPolicy: String
     ) {
-        var text = "understudy action 1\n"
-        text += "node \(ParameterLiteral.string(description.type.name).canonical) \(description.version)\n"
-        if let codeDigest { text += "code \(codeDigest)\n" }
-        text += "parameters \(parameters)\n"
-        text += "numbers \(ParameterLiteral.string(numericPolicy).canonical)\n"
+        var text = "understudy action 1\nnode "
+        text.reserveCapacity(256 + parameters.utf8.count + 80 * inputs.count)
+        func append(_ parts: String...) { for part in parts { text += part } }
+        append(ParameterLiteral.string(description.type.name).canonical, " ", String(description.version), "\n")
+        if let codeDigest { append("code ", codeDigest.hex, "\n") }
+        append("parameters ", parameters, "\nnumbers ", ParameterLiteral.string(numericPolicy).canonical, "\n")
         for (port, digests) in inputs.sorted(by: { $0.key < $1.key }) {
-            text += "input \(ParameterLiteral.string(port).canonical) \(digests.count)\n"
-            for digest in digests { text += "\(digest)\n" }
+            append("input ", ParameterLiteral.string(port).canonical, " ", String(digests.count), "\n")
+            for digest in digests { append(digest.hex, "\n") }
         }
         digest = Digest.of(text)
     }

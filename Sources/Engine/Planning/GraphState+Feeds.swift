@@ -107,7 +107,7 @@ extension GraphState {
     func fingerprint(of node: GraphNode, _ feeds: [(port: String, feeds: [Feed])]) -> Fingerprint {
         Fingerprint(
             type: node.type.name, version: node.version, code: catalogue[node.type]?.codeDigest,
-            parameters: node.parameters.mapValues(\.canonical), policy: options.numericPolicy,
+            parameters: node.canonicalTexts, policy: options.numericPolicy,
             source: options.sourceDigests[node.type],
             inputs: Dictionary(
                 uniqueKeysWithValues: feeds.map { port, feeds in

@@ -144,7 +144,7 @@ struct Planner {
     ) throws -> Plan.Entry {
         let print = state.fingerprint(of: node, feeds)
         if keepsFingerprints { fingerprints[instance] = print }
-        var last: JournalEntry?
+        var last: Journal.Last?
         func make(
             _ status: Plan.Status, _ reasons: [RunReason], key: Digest? = nil, record: ActionRecord? = nil
         ) -> Plan.Entry {
@@ -208,7 +208,7 @@ struct Planner {
 
 extension RunReason {
     /// Why an instance that was looked up in vain runs.
-    static func all(_ found: StoreReader.Lookup, key: Digest, now: Fingerprint, last: JournalEntry?) -> [RunReason] {
+    static func all(_ found: StoreReader.Lookup, key: Digest, now: Fingerprint, last: Journal.Last?) -> [RunReason] {
         if case .gone(_, let reason) = found { return [reason] }
         guard let last else { return [.neverRan] }
         if last.key == key {

@@ -7,7 +7,7 @@ import NodeKit
 ///     objects/ab/abcd….safetensors   artifacts by content digest, read-only
 ///     index.sqlite                   actions, objects, small artifacts, file states, runs
 ///     actions/log.jsonl              what each action made, so that a lost index can be rebuilt
-///     tmp/  active/                  of running runs; what a killed one left is removed by the next
+///     tmp/  active/  locks/          of running runs; what a killed one left is removed by the next
 ///     checkpoints/  logs/  environments/
 ///
 /// A kill at any instant leaves it whole: files are written aside, synced and linked into place before a row names them.
@@ -35,10 +35,10 @@ public final class CacheStore: Sendable {
     public init(root: String, inlineLimit: Int = 16 << 10) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
         self.inlineLimit = inlineLimit
-        locks = KeyLocks(path: "\(self.root)/keys.lock")
+        locks = KeyLocks(folder: "\(self.root)/locks")
         log = ActionLog(folder: "\(self.root)/actions")
         let isNewFolder = !FileManager.default.fileExists(atPath: "\(self.root)/objects")
-        for folder in ["objects", "actions", "tmp", "active", "checkpoints", "logs"] {
+        for folder in ["objects", "actions", "tmp", "active", "locks", "checkpoints", "logs"] {
             do {
                 try FileManager.default.createDirectory(
                     atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
@@ -125,7 +125,7 @@ public final class CacheStore: Sendable {
     private init(emptyAt root: String) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
         inlineLimit = 0
-        locks = KeyLocks(path: "\(self.root)/keys.lock")
+        locks = KeyLocks(folder: "\(self.root)/locks")
         log = ActionLog(folder: "\(self.root)/actions")
         database = try DatabaseQueue()
         try StoreSchema.migrator.migrate(database)
@@ -156,7 +156,8 @@ public final class CacheStore: Sendable {
 
     /// The path of an object.
     public func path(of digest: Digest, suffix: String) -> String {
-        "\(root)/objects/\(digest.hex.prefix(2))/\(digest.hex).\(suffix)"
+        let hex = digest.hex
+        return "\(root)/objects/\(hex.prefix(2))/\(hex).\(suffix)"
     }
 
     /// An output as a value; a small one may have no file (``filed(_:)``).

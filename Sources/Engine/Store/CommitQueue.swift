@@ -66,6 +66,7 @@ final class CommitQueue: Sendable {
         let commit: Commit
         /// Its line in the journal.
         let entry: (run: Int64, entry: JournalEntry)?
+        let restored: Restoration?
         let completion: Completion
     }
 
@@ -77,9 +78,10 @@ final class CommitQueue: Sendable {
         var isScheduled = false
     }
 
-    /// How long quick results wait for others, in milliseconds, and how many of them do.
+    /// How long quick results wait for others, in milliseconds, and how many of them do: few enough to be written while the next
+    /// are made.
     private static let delay = 100
-    private static let groupSize = 1024
+    private static let groupSize = 128
 
     private let state = Locked(State())
     private let queue = DispatchQueue(label: "understudy.store", qos: .userInitiated)
@@ -88,12 +90,13 @@ final class CommitQueue: Sendable {
     ///
     /// - Parameters:
     ///   - isQuick: Whether it would not hurt to lose it, as it took no time to make.
+    ///   - restored: Is told what of it was not in the store before.
     func add(
-        _ commit: Commit, entry: (run: Int64, entry: JournalEntry)? = nil, isQuick: Bool, to store: CacheStore,
-        completion: @escaping Completion = { _ in }
+        _ commit: Commit, entry: (run: Int64, entry: JournalEntry)? = nil, isQuick: Bool, restored: Restoration? = nil,
+        to store: CacheStore, completion: @escaping Completion = { _ in }
     ) {
         let delay: Int? = state.withLock { state in
-            state.items.append(Item(commit: commit, entry: entry, completion: completion))
+            state.items.append(Item(commit: commit, entry: entry, restored: restored, completion: completion))
             if commit.isWhole { state.records[commit.record.key] = commit.record }
             for (digest, bytes) in commit.contents where state.contents[digest] == nil {
                 state.contents[digest] = MappedFile(contents: bytes, path: store.path(of: digest, suffix: "safetensors"))
@@ -164,6 +167,11 @@ final class CommitQueue: Sendable {
     }
 
     private func write(_ items: [Item], to store: CacheStore) throws {
+        // What is there is looked for before anything is put in its place.
+        try store.snapshot(on: store.database) { db in
+            let reader = StoreReader(db: db, store: store)
+            for item in items { try item.restored?.settle(item.commit.record.outputs.values, reader) }
+        }
         // Bytes and folders are on disk before a row names them.
         try store.place(items.flatMap(\.commit.files))
         let journal = Journal(store: store)

@@ -160,20 +160,20 @@ extension CacheStore {
     /// Reads inside one transaction.
     ///
     /// (GRDB's own `read` sets a pragma that makes SQLite compile every cached statement again.)
-    func snapshot<T>(_ body: (Database) throws -> T) throws -> T {
-        try minding { try readSnapshot(body) }
+    ///
+    /// - Parameter queue: The connection; nil: the one for look-ups.
+    func snapshot<T>(on queue: DatabaseQueue? = nil, _ body: (Database) throws -> T) throws -> T {
+        try minding { try (queue ?? lookups).inDatabase { try Self.transaction($0, body) } }
     }
 
-    private func readSnapshot<T>(_ body: (Database) throws -> T) throws -> T {
-        try lookups.inDatabase { db in
-            var result: T?
-            try db.inTransaction(.deferred) {
-                result = try body(db)
-                return .commit
-            }
-            guard let result else { throw StoreError("the index gave nothing") }
-            return result
+    private static func transaction<T>(_ db: Database, _ body: (Database) throws -> T) throws -> T {
+        var result: T?
+        try db.inTransaction(.deferred) {
+            result = try body(db)
+            return .commit
         }
+        guard let result else { throw StoreError("the index gave nothing") }
+        return result
     }
 
     /// - Note: An object that was looked up counts as used, so that `gc` leaves it to the running graph.

@@ -1,7 +1,9 @@
 import NodeKit
 
 /// A node of a checked graph.
-public struct GraphNode: Sendable {
+///
+/// A class, as it never changes and is handed about everywhere.
+public final class GraphNode: Sendable {
     /// Its name in the graph.
     public let id: String
     /// Its type, as declared.
@@ -20,6 +22,27 @@ public struct GraphNode: Sendable {
     public let dependencies: [String]
     /// Where its id is written.
     public let range: SourceRange
+    /// The canonical text of every parameter.
+    public let canonicalTexts: [String: String]
+    /// All parameters as one line of JSON with sorted keys: a part of the action key.
+    public let canonicalParameters: String
+
+    init(
+        id: String, description: NodeDescription, wires: [String: Wire], parameters: [String: ParameterLiteral],
+        parameterRanges: [String: SourceRange], each: Each?, carry: [Carry], dependencies: [String], range: SourceRange
+    ) {
+        self.id = id
+        self.description = description
+        self.wires = wires
+        self.parameters = parameters
+        self.parameterRanges = parameterRanges
+        self.each = each
+        self.carry = carry
+        self.dependencies = dependencies
+        self.range = range
+        canonicalTexts = parameters.mapValues(\.canonical)
+        canonicalParameters = ParameterLiteral.object(canonicalTexts)
+    }
 
     /// The name of its type.
     public var type: NodeType { description.type }
@@ -35,9 +58,6 @@ public struct GraphNode: Sendable {
     public func outputType(_ port: String) -> PortType? {
         description.output(port).map { each == nil ? $0.type : $0.type.list }
     }
-
-    /// All parameters as one line of JSON with sorted keys: a part of the action key.
-    public var canonicalParameters: String { ParameterLiteral.map(parameters).canonical }
 
     /// One instance per element of a list.
     public struct Each: Sendable, Hashable {

@@ -36,7 +36,7 @@ public struct NodeDefinition: Sendable {
             description: NodeDescription(
                 type: N.type, version: N.version, summary: N.summary, inputs: inputs, outputs: outputs,
                 parameters: parameters, cost: N.cost),
-            module: String(String(reflecting: type).prefix { $0 != "." })
+            module: String(_typeName(type).prefix { $0 != "." })
         ) { [pool = NodePool<N>()] in try Self.run(pool, $0) }
     }
 

@@ -19,10 +19,13 @@ public enum ParameterLiteral: Hashable, Sendable {
             if value == value.rounded(), abs(value) < 1e15 { String(Int(value)) } else { "\(value)" }
         case .string(let value): Self.quoted(value)
         case .list(let values): "[" + values.map(\.canonical).joined(separator: ",") + "]"
-        case .map(let values):
-            "{" + values.sorted { $0.key < $1.key }.map { Self.quoted($0.key) + ":" + $0.value.canonical }
-                .joined(separator: ",") + "}"
+        case .map(let values): Self.object(values.mapValues(\.canonical))
         }
+    }
+
+    /// The canonical form of a map, of the canonical forms of its values.
+    package static func object(_ fields: [String: String]) -> String {
+        "{" + fields.sorted { $0.key < $1.key }.map { quoted($0.key) + ":" + $0.value }.joined(separator: ",") + "}"
     }
 
     /// What kind of thing this is, for messages.
@@ -39,6 +42,7 @@ public enum ParameterLiteral: Hashable, Sendable {
     }
 
     private static func quoted(_ string: String) -> String {
+        guard string.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else { return "\"\(string)\"" }
         var result = "\""
         for scalar in string.unicodeScalars {
             switch scalar {

@@ -1,0 +1,3 @@
+#include "CLoading.h"
+
+LOADING_LIBRARIES(carchive_load, carchive_functions, "libarchive", "libarchive.so.13")
