@@ -93,7 +93,12 @@ struct Runs: ParsableCommand {
                     table.add("", "  began at", difference.origins.map(\.instance.description).joined(separator: ", "))
                 }
                 guard difference.kind == .changed else { continue }
-                if difference.outputs.isEmpty { table.add("", "  outputs", "identical") }
+                let endings = [difference.oldStatus, difference.newStatus].compactMap { $0 }
+                if endings.contains(where: { [.failed, .cancelled].contains($0) }) {
+                    table.add("", "  result", endings.map(\.rawValue).joined(separator: " → "))
+                } else if difference.outputs.isEmpty {
+                    table.add("", "  outputs", "identical")
+                }
                 for output in difference.outputs {
                     let text = item.outputs[output.port]?.description
                         ?? (output.old == nil ? "only in run \(new)" : output.new == nil ? "only in run \(old)" : "cannot be compared")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Engine
 import Foundation
 import Safetensors
 
@@ -31,7 +32,7 @@ struct Understudy: ParsableCommand {
                 if status.isSuccess { print(text) } else { printError(text) }
                 Foundation.exit(status.isSuccess ? 0 : 2)
             }
-            printError("error: \(error)")
+            printError("error: \(StoreError.text(error))")
             Foundation.exit(1)
         }
     }

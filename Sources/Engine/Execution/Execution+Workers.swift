@@ -277,7 +277,7 @@ extension Execution {
         unsaved -= 1
         if let error {
             let failure = InstanceFailure(
-                instance: instance, type: type, message: "its result cannot be stored: \(Self.message(of: error))",
+                instance: instance, type: type, message: "its result cannot be stored: \(message(of: error))",
                 inputs: inputs(of: item), parameters: item.fingerprint?.parameters ?? [:], log: nil)
             ran.removeAll { $0 == instance }
             failures.append(failure)
@@ -314,17 +314,19 @@ extension Execution {
             case nil: (InstanceID(node: "?"), "")
             }
         failedInstances[task] = instance
-        if !isStopped {
+        if isStopped {
+            stopped.append(instance)
+        } else {
             let log = logPath(instance)
             let failure = InstanceFailure(
-                instance: instance, type: type, message: Self.message(of: error), inputs: item.map(inputs) ?? [],
+                instance: instance, type: type, message: message(of: error), inputs: item.map(inputs) ?? [],
                 parameters: item?.fingerprint?.parameters ?? [:],
                 log: FileManager.default.fileExists(atPath: log) ? log : nil)
             failures.append(failure)
             emitter.send(.failed(failure))
         }
         if let item, item.fingerprint != nil {
-            note(instance, item, isStopped ? .cancelled : .failed, error: Self.message(of: error))
+            note(instance, item, isStopped ? .cancelled : .failed, error: isStopped ? nil : message(of: error))
         }
         // The node has no part in it: the run ends with the store's own error.
         if CacheStore.isDamage(error) { storeFailure = storeFailure ?? error }
@@ -360,12 +362,7 @@ extension Execution {
         }
     }
 
-    private static func message(of error: any Error) -> String {
-        switch error {
-        case let error as any LocalizedError: error.errorDescription ?? "\(error)"
-        default: "\(error)"
-        }
-    }
+    private func message(of error: any Error) -> String { StoreError.text(CacheStore.explained(error, root: store.root)) }
 
     /// What an instance was given, as files that can be looked at.
     private func inputs(of item: Work) -> [InstanceFailure.Input] {
