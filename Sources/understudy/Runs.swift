@@ -44,7 +44,7 @@ struct Runs: ParsableCommand {
                 let outputs = entry.outputs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.digest.short) \(byteText(Int($0.value.bytes)))" }
                 table.add(
                     entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", memoryText(entry.memory),
-                    entry.error ?? (entry.status == .pinned ? pins(of: entry) : outputs.joined(separator: ", ")))
+                    entry.error.map(Terminal.plain) ?? (entry.status == .pinned ? pins(of: entry) : outputs.joined(separator: ", ")))
             }
             print(table.text)
         }
@@ -88,7 +88,7 @@ struct Runs: ParsableCommand {
             var table = TextTable()
             for item in items {
                 let difference = item.difference
-                table.add(difference.instance.description, difference.kind.rawValue, difference.reasons.map(\.description).joined(separator: "; "))
+                table.add(difference.instance.description, difference.kind.rawValue, Terminal.plain(difference.reasons.map(\.description).joined(separator: "; ")))
                 if !difference.origins.isEmpty {
                     table.add("", "  began at", difference.origins.map(\.instance.description).joined(separator: ", "))
                 }

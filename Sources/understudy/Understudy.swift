@@ -19,6 +19,7 @@ struct Understudy: ParsableCommand {
     static func main() {
         CutFiles.report()
         do {
+            try OpenFiles.prepare()
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as Failure {

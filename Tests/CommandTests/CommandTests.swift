@@ -106,6 +106,22 @@ struct CommandTests {
         #expect(table.text.split(separator: "\n").map { $0.replacing(/\u{1B}\[[0-9]*m/, with: "") } == ["a  long  x", "b  m     y"])
     }
 
+    @Test("however few files may be open, there is an error and no trap")
+    func fewDescriptors() throws {
+        let program = try Program()
+        for limit in 6..<40 {
+            let process = Process()
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments = ["-c", "ulimit -n \(limit); exec \(try Program.path()) run Graphs/example.yaml --to segments -q 2> errors"]
+            process.currentDirectoryURL = URL(filePath: program.folder)
+            try process.run()
+            process.waitUntilExit()
+            let said = try String(contentsOfFile: "\(program.folder)/errors", encoding: .utf8)
+            #expect(process.terminationReason == .exit, "\(limit): \(said)")
+            #expect(process.terminationStatus == 0 || said.contains("ulimit -n"), "\(limit): \(said)")
+        }
+    }
+
     @Test("a program's escape sequences reach the terminal as text", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))
     func programsDoNotDrawOnTheTerminal() throws {
         let program = try Program()

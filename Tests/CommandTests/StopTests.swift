@@ -44,7 +44,7 @@ import Testing
             nodes:
               quick: { type: t.program }
               hang: { type: t.program, in: { after: quick.out }, with: { hangs: true } }
-              never: { type: t.program, in: { after: hang.out } }
+              never: { type: t.program, in: { after: hang.out } }  # once it ends: what hang does then
             """)
         let (output, errors) = (URL(filePath: "\(program.folder)/output"), URL(filePath: "\(program.folder)/errors"))
         for file in [output, errors] { try Data().write(to: file) }
@@ -68,7 +68,7 @@ import Testing
         }
         #expect(try program.run(["runs", "show", "--json"]).output.contains("\"cancelled\""))
         let again = try program.run(["run", "stopped.yaml", "--nodes", "mine", "--set", "hang.with.hangs=false"])
-        #expect(again.status == 0 && again.output.contains("2 ran, 1 cached"), "\(again.output)\(again.errors)")
+        #expect(again.status == 0 && again.output.contains("1 ran, 2 cached"), "\(again.output)\(again.errors)")
         #expect(try program.run(["cache", "verify"]).status == 0)
     }
 }

@@ -21,8 +21,9 @@ func allocatedSize(_ pointer: UnsafeRawPointer?) -> Int
 /// Bytes of the heap that are held now, and that were held at most.
 let held = Atomic(0), most = Atomic(0)
 
-/// What a reader may hold beyond ten times its input: above all what it holds at all, such as buffers of libraries.
-let constant = 16 << 20
+/// What a reader may hold beyond ten times its input: above all what it holds at all, such as buffers of libraries. FUZZ_CONSTANT=0 shows
+/// that more is noticed.
+let constant = ProcessInfo.processInfo.environment["FUZZ_CONSTANT"].flatMap(Int.init) ?? 16 << 20
 
 /// Reads an input and traps, so that libFuzzer keeps it, if that took too long or too much memory.
 func watched(_ bytes: UnsafeBufferPointer<UInt8>) {

@@ -44,8 +44,7 @@ public final class CacheStore: Sendable {
                 try FileManager.default.createDirectory(
                     atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
             } catch {
-                throw StoreError(
-                    "cannot make the cache folder '\(self.root)/\(folder)': \(StoreError.text(error)); choose another with --cache")
+                throw StoreError("cannot make a folder of the cache: \(StoreError.text(error)); choose another with --cache")
             }
         }
         if isNewFolder { Self.syncFolder(self.root) }
