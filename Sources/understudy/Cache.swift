@@ -111,7 +111,7 @@ struct Cache: ParsableCommand {
     struct Export: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Writes all that a run made into one archive, for another machine's cache.")
-        @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz, .tar.xz or .tar.zst.", valueName: "archive"), completion: .file())
+        @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz or .tar.zst.", valueName: "archive"), completion: .file())
         var archive: String
         @Option(name: .customLong("run"), help: ArgumentHelp("The run's number; the latest if missing.", valueName: "number"))
         var number: Int64?

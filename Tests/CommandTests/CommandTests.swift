@@ -112,7 +112,7 @@ struct CommandTests {
         for limit in 6..<40 {
             let process = Process()
             process.executableURL = URL(filePath: "/bin/sh")
-            process.arguments = ["-c", "ulimit -n \(limit); exec \(try Program.path()) run Graphs/example.yaml --to segments -q 2> errors"]
+            process.arguments = ["-c", "exec 2> errors; ulimit -n \(limit); exec \(try Program.path()) run Graphs/example.yaml --to segments -q"]
             process.currentDirectoryURL = URL(filePath: program.folder)
             try process.run()
             process.waitUntilExit()

@@ -85,7 +85,7 @@ import Testing
         let text = """
             nodes:
               one: { type: t.constant, with: { value: 3 } }
-              slow: { type: t.slow, in: { a: one.out }, with: { milliseconds: 50 } }
+              slow: { type: t.slow, with: { milliseconds: 50 } }
               sum: { type: t.add, in: { a: one.out, b: slow.steps } }
             """
         let shop = try Workshop(areFiles: true)

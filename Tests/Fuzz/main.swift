@@ -21,10 +21,6 @@ func allocatedSize(_ pointer: UnsafeRawPointer?) -> Int
 /// Bytes of the heap that are held now, and that were held at most.
 let held = Atomic(0), most = Atomic(0)
 
-/// What a reader may hold beyond ten times its input: above all what it holds at all, such as buffers of libraries. FUZZ_CONSTANT=0 shows
-/// that more is noticed.
-let constant = ProcessInfo.processInfo.environment["FUZZ_CONSTANT"].flatMap(Int.init) ?? 16 << 20
-
 /// Reads an input and traps, so that libFuzzer keeps it, if that took too long or too much memory.
 func watched(_ bytes: UnsafeBufferPointer<UInt8>) {
     let before = held.load(ordering: .relaxed), begin = cpuSeconds()
@@ -49,6 +45,9 @@ guard CommandLine.arguments.count > 1, let chosen = Reader.Kind(rawValue: Comman
     print("usage: fuzz KIND [options of libFuzzer] [CORPUS…]; KIND is one of \(Reader.Kind.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
 }
+/// What a reader may hold beyond ten times its input: above all what it holds at all, such as buffers of libraries; zstd alone takes a
+/// window of up to 128 MiB. FUZZ_CONSTANT=0 shows that more is noticed.
+let constant = ProcessInfo.processInfo.environment["FUZZ_CONSTANT"].flatMap(Int.init) ?? (chosen == .archive ? 160 : 16) << 20
 signal(SIGPROF) { _ in abort() }
 nonisolated(unsafe) let reader = try Reader(chosen)
 guard
