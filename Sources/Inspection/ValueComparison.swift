@@ -10,19 +10,23 @@ public struct ValueComparison: Sendable, Codable, CustomStringConvertible {
         /// The shapes with element types; nil where a value does not have the array.
         public let old: String?
         public let new: String?
-        /// The largest absolute difference of two elements; nil when the shapes differ.
+        /// The largest absolute difference of two finite elements; nil when the shapes differ.
         public let largest: Double?
         /// The norm of the difference over the norm of the old array.
         public let relative: Double?
         /// For 8-bit pictures: peak signal to noise ratio, in decibels.
         public let psnr: Double?
+        /// How many elements are NaN or infinite in one of the two only, or not in the same way.
+        public let unlike: Int?
 
         public var description: String {
             guard let old else { return "\(name) is new: \(new ?? "")" }
             guard let new else { return "\(name) is gone: was \(old)" }
-            guard let largest, let relative else { return "\(name) \(old) → \(new)" }
+            guard let largest, let relative, let unlike else { return "\(name) \(old) → \(new)" }
             if let psnr { return String(format: "%@: PSNR %.1f dB, largest difference %.0f of 255", name, psnr, largest) }
-            return String(format: "%@: largest difference %.3g, relative %.2g", name, largest, relative)
+            let numbers = String(format: "largest difference %.3g, relative %.2g", largest, relative)
+            guard unlike > 0 else { return "\(name): \(numbers)" }
+            return "\(name): \(unlike) \(unlike == 1 ? "is" : "are") NaN or infinite in one only" + (largest > 0 ? ", else \(numbers)" : "")
         }
     }
 
@@ -65,8 +69,9 @@ public struct ValueComparison: Sendable, Codable, CustomStringConvertible {
         func text(_ info: TensorInfo?) -> String? { info.map { "\($0.dtype.rawValue) \($0.shape)" } }
         let (old, new) = (a.tensors[name], b.tensors[name])
         guard let old, let new, old.shape == new.shape, old.dtype == new.dtype else {
-            return Difference(name: name, old: text(old), new: text(new), largest: nil, relative: nil, psnr: nil)
+            return Difference(name: name, old: text(old), new: text(new), largest: nil, relative: nil, psnr: nil, unlike: nil)
         }
+        var unlike = 0
         var (largest, square, norm) = (0.0, 0.0, 0.0)
         var isSame = true
         a.file.withBytes { first in
@@ -79,9 +84,13 @@ public struct ValueComparison: Sendable, Codable, CustomStringConvertible {
                     let size = MemoryLayout<T>.size
                     for offset in stride(from: 0, to: first.count, by: size) {
                         let x = value(first.loadUnaligned(fromByteOffset: offset, as: T.self))
-                        let difference = abs(x - value(second.loadUnaligned(fromByteOffset: offset, as: T.self)))
-                        // What is not a number in both counts as equal.
-                        guard !difference.isNaN else { continue }
+                        let y = value(second.loadUnaligned(fromByteOffset: offset, as: T.self))
+                        guard x.isFinite, y.isFinite else {
+                            // What is not a number in both counts as equal.
+                            unlike += x == y || x.isNaN && y.isNaN ? 0 : 1
+                            continue
+                        }
+                        let difference = abs(x - y)
                         largest = max(largest, difference)
                         square += difference * difference
                         norm += x * x
@@ -114,6 +123,7 @@ public struct ValueComparison: Sendable, Codable, CustomStringConvertible {
         let psnr = isPicture && old.dtype == .u8 && mean > 0 ? 10 * log10(255 * 255 / mean) : nil
         return Difference(
             name: name, old: text(old), new: text(new), largest: largest,
-            relative: norm > 0 ? (square / norm).squareRoot() : square > 0 ? .greatestFiniteMagnitude : 0, psnr: psnr)
+            relative: norm > 0 ? (square / norm).squareRoot() : square > 0 ? .greatestFiniteMagnitude : 0, psnr: psnr,
+            unlike: unlike)
     }
 }

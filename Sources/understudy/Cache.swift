@@ -21,7 +21,7 @@ struct Cache: ParsableCommand {
             for object in objects.prefix(max(limit, 0)) {
                 table.add(object.digest.short, byteText(Int(object.bytes)), durationText(object.seconds), object.type ?? "", object.nodes.joined(separator: ", "))
             }
-            print(table.text)
+            if !objects.isEmpty { print(table.text) }
             let limit: Int64?
             do { limit = try store.settings().maxBytes } catch let error as StoreError { throw Failure.usage("error: \(error)") }
             print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)\(limit.map { ", kept to \(byteText(Int($0))) after a run" } ?? "")")
@@ -35,6 +35,7 @@ struct Cache: ParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() throws {
+            CacheStore.giveUpSpare(root: store.root)
             let result = try store.open().gc(maxBytes: Int64(maxSize.bytes))
             print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left\(result.protected > 0 ? ", \(result.protected) artifacts are in use or pinned" : "")")
         }
@@ -110,7 +111,7 @@ struct Cache: ParsableCommand {
     struct Export: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "export", abstract: "Writes all that a run made into one archive, for another machine's cache.")
-        @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz, .tar.xz or .tar.zst.", valueName: "archive"), completion: .file())
+        @Argument(help: ArgumentHelp("The archive: .tar, .tar.gz or .tar.zst.", valueName: "archive"), completion: .file())
         var archive: String
         @Option(name: .customLong("run"), help: ArgumentHelp("The run's number; the latest if missing.", valueName: "number"))
         var number: Int64?
@@ -135,7 +136,8 @@ struct Cache: ParsableCommand {
         func run() throws {
             let store = try self.store.make()
             let result = try store.importArchive(from: archive)
-            print("\(result.actions) results, \(byteText(Int(result.bytes))) taken over; \(result.skipped) were there already")
+            if result.actions == 0 { return print("nothing to take over: all \(result.skipped) results were there already") }
+            print("\(result.actions) results taken over\(result.skipped > 0 ? "; \(result.skipped) were there already" : "")")
         }
     }
 }

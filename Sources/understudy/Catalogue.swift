@@ -102,18 +102,19 @@ struct GraphOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Merges a graph file over the graph.", valueName: "file"), completion: .file())
     var overlay: [String] = []
 
-    @Option(name: .long, help: ArgumentHelp("Takes a file in place of what a port gives: 'skeleton.pose=fixed.safetensors', 'animate[1].latents=FILE'.", valueName: "port=file"))
+    @Option(name: .long, help: ArgumentHelp("Takes a file in place of what a port gives: 'skeleton.pose=fixed.safetensors', 'animate[1].latent=FILE'.", valueName: "port=file"))
     var pin: [String] = []
 
     /// Reads and checks the graph; prints warnings.
     ///
+    /// - Parameter say: Prints them.
     /// - Throws: ``Failure`` with status 2 and all diagnostics when something is wrong with it.
-    func load(catalogue: [NodeType: NodeDefinition], options: GraphCheckOptions = .init()) throws -> Graph {
+    func load(catalogue: [NodeType: NodeDefinition], options: GraphCheckOptions = .init(), say: (String) -> Void = printError) throws -> Graph {
         let request = GraphRequest(path: graph, overlays: overlay, settings: set, inputs: input, pins: pin)
         let (graph, diagnostics) = Graph.load(request, catalogue: catalogue.mapValues(\.description), options: options)
         let text = DiagnosticRenderer(usesColour: Terminal.error.usesColour).render(diagnostics)
         guard let graph else { throw Failure(status: 2, message: text) }
-        if !diagnostics.all.isEmpty { printError(text) }
+        if !diagnostics.all.isEmpty { say(text) }
         return graph
     }
 }

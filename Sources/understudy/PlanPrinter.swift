@@ -13,7 +13,7 @@ struct PlanPrinter {
         }
         for entry in plan.entries {
             let status = text(entry.status)
-            var reason = entry.reasons.map(\.description).joined(separator: "; ")
+            var reason = Terminal.plain(entry.reasons.map(\.description).joined(separator: "; "))
             if entry.status == .unneeded { reason += "; nothing that runs needs it" }
             if entry.sourceChanged {
                 reason += (reason.isEmpty ? "" : "; ") + "warning: the code of this node changed since, its version did not"
@@ -46,7 +46,7 @@ struct PlanPrinter {
     func print(_ explanations: [Explanation], of target: String) {
         var table = TextTable()
         func add(_ explanation: Explanation, depth: Int) {
-            let reasons = explanation.reasons.map(\.description).joined(separator: "; ")
+            let reasons = Terminal.plain(explanation.reasons.map(\.description).joined(separator: "; "))
             table.add(
                 String(repeating: "  ", count: depth) + "\(explanation.instance)", explanation.status.map(text) ?? "",
                 reasons.isEmpty ? "nothing changed since its last run" : reasons)

@@ -44,7 +44,6 @@ struct Run: ParsableCommand {
         defer { signals.forEach { $0.cancel() } }
         let printer = printer
         let summary = try usable { try engine.run(graph, options: options, cancellation: cancellation) { printer.handle($0) } }
-        printer.finish()
         switch summary.status {
         case .done: break
         case .cancelled: throw Failure(status: 130, message: json ? "" : "interrupted; what was finished is kept, and the next run goes on from there")

@@ -5,8 +5,12 @@ import Synchronization
 /// Shows the events of a run.
 protocol RunPrinter: Sendable {
     func handle(_ event: RunEvent)
-    /// Called once the run is over.
-    func finish()
+    /// Says on standard error what is no event of the run.
+    func say(_ text: String)
+}
+
+extension RunPrinter {
+    func say(_ text: String) { printError(text) }
 }
 
 /// One JSON object per line on standard output.
@@ -17,17 +21,13 @@ struct JSONPrinter: RunPrinter {
         guard let line = try? encoder.encode(event) else { return }
         FileHandle.standardOutput.write(line + Data("\n".utf8))
     }
-
-    func finish() {}
 }
 
 /// Failures only.
 struct QuietPrinter: RunPrinter {
     func handle(_ event: RunEvent) {
-        if case .failed(let failure) = event { printError("error: \(failure)") }
+        if case .failed(let failure) = event { printError("error: \(Terminal.plain("\(failure)"))") }
     }
-
-    func finish() {}
 }
 
 /// Lines for people: in a terminal a bar for each running node, elsewhere a plain line for each that is done.
@@ -58,21 +58,22 @@ final class ProgressPrinter: RunPrinter {
     func handle(_ event: RunEvent) {
         state.withLock { state in
             switch event {
-            case .runStarted: break
+            case .runStarted: state = State()
             case .total(let instances):
                 state.total = instances
             case .started(let instance, let type, _, let reasons):
                 state.running.append((instance, Running()))
-                let reason = reasons.map(\.description).joined(separator: "; ")
+                let reason = Terminal.plain(reasons.map(\.description).joined(separator: "; "))
                 if !terminal.isInteractive { write(&state, "\(instance): \(type) started (\(reason))") }
                 draw(&state, force: true)
             case .progress(let instance, let done, let total, let unit):
                 guard let i = state.running.firstIndex(where: { $0.instance == instance }) else { return }
                 state.running[i].state.done = done
                 state.running[i].state.total = total
-                state.running[i].state.unit = unit
+                state.running[i].state.unit = Terminal.plain(unit)
                 draw(&state, force: false)
             case .log(let instance, let line):
+                let line = Terminal.plain(line)
                 if terminal.isInteractive, let i = state.running.firstIndex(where: { $0.instance == instance }) {
                     state.running[i].state.note = line
                     draw(&state, force: false)
@@ -89,7 +90,7 @@ final class ProgressPrinter: RunPrinter {
                 }
             case .failed(let failure):
                 state.running.removeAll { $0.instance == failure.instance }
-                write(&state, "\(terminal.red("error:")) \(failure)")
+                write(&state, "\(terminal.red("error:")) \(Terminal.plain("\(failure)"))")
             case .skipped(let instance, let because):
                 if let because { write(&state, "\(terminal.yellow("skipped")) \(instance): it needs \(because)") }
             case .timeLeft(let seconds, let unknown):
@@ -100,7 +101,7 @@ final class ProgressPrinter: RunPrinter {
                 state.unknown = unknown
                 draw(&state, force: false)
             case .warning(let text):
-                write(&state, "\(terminal.yellow("warning:")) \(text)")
+                write(&state, "\(terminal.yellow("warning:")) \(Terminal.plain(text))")
             case .collected(let report):
                 write(&state, "the cache is kept to its size: \(report.removed) results removed, \(byteText(Int(report.keptBytes))) are left")
             case .runFinished(let summary):
@@ -110,7 +111,14 @@ final class ProgressPrinter: RunPrinter {
         }
     }
 
-    func finish() {}
+    func say(_ text: String) {
+        state.withLock { state in
+            erase(&state)
+            fflush(nil)
+            printError(text)
+            draw(&state, force: true)
+        }
+    }
 
     private func count(_ state: State) -> String { state.total > 0 ? terminal.dim("  [\(state.finished)/\(state.total)]") : "" }
 
@@ -121,6 +129,7 @@ final class ProgressPrinter: RunPrinter {
         } else {
             var line = "\(summary.ran.count) ran, \(summary.cached.count) cached"
             if !summary.failures.isEmpty { line += ", \(summary.failures.count) failed" }
+            if !summary.stopped.isEmpty { line += ", \(summary.stopped.count) stopped" }
             if !summary.skipped.isEmpty { line += ", \(summary.skipped.count) skipped" }
             lines.append("\(line) in \(durationText(summary.seconds)) (run \(summary.run))")
         }
@@ -150,8 +159,10 @@ final class ProgressPrinter: RunPrinter {
         guard force || now - state.lastDraw > .milliseconds(80) else { return }
         state.lastDraw = now
         erase(&state)
-        for (instance, running) in state.running {
-            print(bar(instance, running, now))
+        let (width, height) = terminal.size
+        // What is scrolled off the screen could not be erased.
+        for (instance, running) in state.running.prefix(max(height - 2, 0)) {
+            print(bar(instance, running, now, width))
             state.drawn += 1
         }
         if let end = state.end, !state.running.isEmpty, end > now {
@@ -163,7 +174,7 @@ final class ProgressPrinter: RunPrinter {
     }
 
     /// `skeleton  ████▌-----  53/106 frames  19.1/s  3 s left`
-    private func bar(_ instance: InstanceID, _ running: Running, _ now: ContinuousClock.Instant) -> String {
+    private func bar(_ instance: InstanceID, _ running: Running, _ now: ContinuousClock.Instant, _ width: Int) -> String {
         let seconds = Double((now - running.started).components.seconds) + Double((now - running.started).components.attoseconds) * 1e-18
         var line = instance.description.padding(toLength: max(18, instance.description.count + 1), withPad: " ", startingAt: 0)
         if let total = running.total, total > 0 {
@@ -177,6 +188,6 @@ final class ProgressPrinter: RunPrinter {
             line += running.done > 0 ? "\(running.done) \(running.unit)  \(durationText(seconds))" : durationText(seconds)
         }
         if !running.note.isEmpty { line += "  \(running.note)" }
-        return String(line.prefix(max(20, terminal.width - 1)))
+        return Terminal.line(line, columns: max(20, width - 1))
     }
 }

@@ -44,7 +44,7 @@ struct Runs: ParsableCommand {
                 let outputs = entry.outputs.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.digest.short) \(byteText(Int($0.value.bytes)))" }
                 table.add(
                     entry.instance.description, entry.status.rawValue, entry.seconds.map(durationText) ?? "", memoryText(entry.memory),
-                    entry.error ?? (entry.status == .pinned ? pins(of: entry) : outputs.joined(separator: ", ")))
+                    entry.error.map(Terminal.plain) ?? (entry.status == .pinned ? pins(of: entry) : outputs.joined(separator: ", ")))
             }
             print(table.text)
         }
@@ -88,12 +88,17 @@ struct Runs: ParsableCommand {
             var table = TextTable()
             for item in items {
                 let difference = item.difference
-                table.add(difference.instance.description, difference.kind.rawValue, difference.reasons.map(\.description).joined(separator: "; "))
+                table.add(difference.instance.description, difference.kind.rawValue, Terminal.plain(difference.reasons.map(\.description).joined(separator: "; ")))
                 if !difference.origins.isEmpty {
                     table.add("", "  began at", difference.origins.map(\.instance.description).joined(separator: ", "))
                 }
                 guard difference.kind == .changed else { continue }
-                if difference.outputs.isEmpty { table.add("", "  outputs", "identical") }
+                let endings = [difference.oldStatus, difference.newStatus].compactMap { $0 }
+                if endings.contains(where: { [.failed, .cancelled].contains($0) }) {
+                    table.add("", "  result", endings.map(\.rawValue).joined(separator: " → "))
+                } else if difference.outputs.isEmpty {
+                    table.add("", "  outputs", "identical")
+                }
                 for output in difference.outputs {
                     let text = item.outputs[output.port]?.description
                         ?? (output.old == nil ? "only in run \(new)" : output.new == nil ? "only in run \(old)" : "cannot be compared")

@@ -6,7 +6,7 @@ struct StoreOptions: ParsableArguments {
     @Option(name: .customLong("cache"), help: ArgumentHelp("The cache folder; else UNDERSTUDY_CACHE, else .understudy here.", valueName: "folder"), completion: .directory)
     var cache: String?
 
-    private var root: String { CacheStore.defaultRoot(option: cache) }
+    var root: String { CacheStore.defaultRoot(option: cache) }
 
     /// Where environments of external nodes are made.
     var environments: String { CacheStore.environments(root: root) }

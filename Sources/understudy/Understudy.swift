@@ -1,5 +1,6 @@
 import ArgumentParser
 import Dispatch
+import Engine
 import Foundation
 import NodeCatalog
 import Safetensors
@@ -22,6 +23,7 @@ struct Understudy: ParsableCommand {
         // Most commands ask for them in a moment: they are made while the command line is read.
         DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
         do {
+            try OpenFiles.prepare()
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as Failure {
@@ -35,7 +37,7 @@ struct Understudy: ParsableCommand {
                 if status.isSuccess { print(text) } else { printError(text) }
                 Foundation.exit(status.isSuccess ? 0 : 2)
             }
-            printError("error: \(error)")
+            printError("error: \(StoreError.text(error))")
             Foundation.exit(1)
         }
     }

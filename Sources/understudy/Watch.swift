@@ -8,6 +8,7 @@ import Synchronization
 /// `run --watch`: runs, waits for a save, and runs again; a save while it runs stops what the edit made pointless.
 final class WatchLoop {
     private let command: Run
+    private let printer: any RunPrinter
     private let watcher: FileWatcher
     /// One for all runs, so that what one has just made is there for the next.
     private let store: CacheStore
@@ -44,6 +45,7 @@ final class WatchLoop {
 
     init(_ command: Run) throws {
         self.command = command
+        printer = command.printer
         store = try command.store.make()
         watcher = try FileWatcher()
         var ends: [Int32] = [0, 0]
@@ -96,7 +98,7 @@ final class WatchLoop {
                 try report(background.result.withLock { $0 }, isRestarted: next != nil)
             }
             guard next == nil, !interruption.isRequested else { continue }
-            if !command.quiet { printError("watching \(known.count) files and folders; Ctrl-C ends") }
+            if !command.quiet { printer.say("watching \(known.count) files and folders; Ctrl-C ends") }
             while next == nil, !interruption.isRequested {
                 let isSaved = watcher.wait(or: wakes.read, milliseconds: -1)
                 drainWakes()
@@ -108,12 +110,11 @@ final class WatchLoop {
 
     private func start(_ prepared: Prepared) -> Background {
         let background = Background()
-        let (printer, wake) = (command.printer, wakes.write)
+        let (printer, wake) = (printer, wakes.write)
         Thread.detachNewThread {
             let result = Result {
                 try prepared.engine.run(prepared.graph, options: prepared.options, cancellation: background.cancellation) { printer.handle($0) }
             }
-            printer.finish()
             background.result.withLock { $0 = result }
             var byte: UInt8 = 0
             write(wake, &byte, 1)
@@ -126,17 +127,17 @@ final class WatchLoop {
         do {
             return try prepared.engine.plan(prepared.graph, options: prepared.options)
         } catch let error as UsageError {
-            printError("error: \(error)")
+            printer.say("error: \(error)")
             return nil
         }
     }
 
     private func report(_ result: Result<RunSummary, any Error>?, isRestarted: Bool) throws {
         switch result {
-        case .failure(let error as UsageError): printError("error: \(error)")
+        case .failure(let error as UsageError): printer.say("error: \(error)")
         case .failure(let error): throw error
         case .success(let summary) where summary.status == .cancelled && isRestarted && !command.quiet:
-            printError("edited: \(summary.ran.count) of this run finished and stay; what the edit made pointless was stopped")
+            printer.say("edited: what the edit made pointless was stopped; what is finished is kept")
         default: break
         }
     }
@@ -165,16 +166,18 @@ final class WatchLoop {
         do {
             let external = try command.nodes.externalNodes(command.store)
             let catalogue = try command.nodes.catalogue(command.store)
-            let graph = try command.graph.load(catalogue: catalogue)
+            let graph = try command.graph.load(catalogue: catalogue, say: printer.say)
             let engine = UnderstudyEngine(store: store, catalogue: catalogue)
             let options = try command.options(for: graph, catalogue)
             prepared = Prepared(engine: engine, graph: graph, options: options)
             let types = Set(graph.nodes.map(\.type))
             known = Set([command.graph.graph] + command.graph.overlay + graph.files.filter { $0.origin == .file }.map(Self.path))
             known.formUnion(graph.inputs.compactMap(\.path) + graph.pins.map(\.path))
-            known.formUnion(external.filter { types.contains($0.manifest.description.type) }.map(\.manifest.folder))
+            for manifest in external.map(\.manifest) where types.contains(manifest.description.type) {
+                known.formUnion([manifest.folder] + manifest.sources.map { "\(manifest.folder)/\($0)" })
+            }
         } catch let failure as Failure {
-            printError(failure.message)
+            printer.say(failure.message)
         }
         try watcher.watch(known)
         return prepared

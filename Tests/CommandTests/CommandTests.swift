@@ -1,6 +1,8 @@
 import Foundation
 import Testing
 
+@testable import understudy
+
 /// The README's commands on the bundled example, and what scripts rely on: statuses, streams, JSON.
 struct CommandTests {
     /// What stands after `$ understudy` in the README, with the lines printed below it.
@@ -92,6 +94,50 @@ struct CommandTests {
         try Data([0, 0, 0, 0xC0, 0, 0, 0, 0]).write(to: URL(filePath: "\(program.folder)/claims.safetensors"))
         let claims = try program.run(["model", "show", "claims.safetensors"])
         #expect(claims.status == 1 && claims.errors.contains("its header claims 3221225472 bytes"), "\(claims.errors)")
+    }
+
+    @Test("what nodes say cannot move the cursor, and a cell's colours take no columns")
+    func textsAreMadeSafeForTerminals() {
+        #expect(Terminal.plain("a\u{1B}[2J\r\u{7}b\u{9B}c\nd\te") == "a^[[2J^M^Gb\u{FFFD}c\nd\te")
+        #expect(Terminal.line("ab\ncd", columns: 4) == "ab c" && Terminal.line("日本語", columns: 5) == "日本")
+        var table = TextTable()
+        table.add("a", "\u{1B}[33mlong\u{1B}[0m", "x")
+        table.add("b", "\u{1B}[2mm\u{1B}[0m", "y")
+        #expect(table.text.split(separator: "\n").map { $0.replacing(/\u{1B}\[[0-9]*m/, with: "") } == ["a  long  x", "b  m     y"])
+    }
+
+    @Test("however few files may be open, there is an error and no trap")
+    func fewDescriptors() throws {
+        let program = try Program()
+        for limit in 6..<40 {
+            let process = Process()
+            process.executableURL = URL(filePath: "/bin/sh")
+            process.arguments = ["-c", "exec 2> errors; ulimit -n \(limit); exec \(try Program.path()) run Graphs/example.yaml --to segments -q"]
+            process.currentDirectoryURL = URL(filePath: program.folder)
+            try process.run()
+            process.waitUntilExit()
+            let said = try String(contentsOfFile: "\(program.folder)/errors", encoding: .utf8)
+            #expect(process.terminationReason == .exit, "\(limit): \(said)")
+            #expect(process.terminationStatus == 0 || said.contains("ulimit -n"), "\(limit): \(said)")
+        }
+    }
+
+    @Test("a program's escape sequences reach the terminal as text", .enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))
+    func programsDoNotDrawOnTheTerminal() throws {
+        let program = try Program()
+        try FileManager.default.createDirectory(atPath: "\(program.folder)/mine", withIntermediateDirectories: true)
+        let manifest = "type: t.loud\nversion: 1\nsummary: Clears the screen.\noutputs: { out: { type: file, extension: txt } }\ncommand: [python3, loud.py]\n"
+        let code = """
+            import json, sys
+            print(json.dumps({"message": "\\x1b[2Jcleared"}), flush=True)
+            sys.stderr.write("\\x1b[2Jgone")
+            sys.exit(1)
+            """
+        for (name, text) in [("mine/node.yaml", manifest), ("mine/loud.py", code), ("loud.yaml", "understudy: 1\nname: loud\nnodes: { loud: { type: t.loud } }\n")] {
+            try Data(text.utf8).write(to: URL(filePath: "\(program.folder)/\(name)"))
+        }
+        let result = try program.run(["run", "loud.yaml", "--nodes", "mine"], terminal: true)
+        #expect(result.status == 1 && result.output.contains("^[[2Jgone") && !result.output.contains("\u{1B}[2J"), "\(result.output)")
     }
 
     @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/script")))

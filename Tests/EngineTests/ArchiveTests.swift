@@ -39,7 +39,10 @@ import Testing
     @Test func unknownEndingsAreRefused() throws {
         let (shop, _) = try exported()
         let store = try CacheStore(root: shop.storePath)
-        #expect { try store.exportArchive(run: 1, to: "\(shop.folder)/run.bin") } throws: { "\($0)".contains(".tar.zst") }
+        // A few bytes of xz may ask for gigabytes, so that it is not read, and hence not written.
+        for name in ["run.bin", "run.tar.xz"] {
+            #expect { try store.exportArchive(run: 1, to: "\(shop.folder)/\(name)") } throws: { "\($0)".contains(".tar.zst") }
+        }
         #expect { try store.exportArchive(run: 9, to: "\(shop.folder)/run.tar") } throws: { "\($0)".contains("no run 9") }
     }
 

@@ -89,6 +89,19 @@ import Testing
         #expect(try store.gc(maxBytes: 0).removed == 3)
     }
 
+    @Test("when the clock is set back while a graph runs, nobody knows what it used since: nothing goes until it is over")
+    func clockSetBackWhileAnotherRuns() throws {
+        let shop = try Workshop()
+        let store = try CacheStore(root: shop.storePath)
+        let other = try store.makeLease()
+        try FileManager.default.setAttributes(
+            [.modificationDate: Date().addingTimeInterval(86_400)], ofItemAtPath: "\(store.root)/active/\(other.name)")
+        _ = try shop.run(text)
+        #expect(try store.gc(maxBytes: 0).protected == 3)
+        other.end()
+        #expect(try store.gc(maxBytes: 0).removed == 3)
+    }
+
     /// Results are removed over and over while runs go on: all end well, with the right values.
     @Test func collectingFightsNoRun() throws {
         let shop = try Workshop()

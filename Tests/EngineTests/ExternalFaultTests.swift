@@ -107,25 +107,42 @@ import Testing
         #expect(summary.status == .done, "\(summary.failures.map(\.message))")
     }
 
-    @Test("children that a program leaves behind are ended with it, and their open pipes are not waited for")
-    func leavesChildren() throws {
-        let (shop, summary) = try run(
-            """
-            child = subprocess.Popen(["sleep", "600"])
-            open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
-            """)
+    /// Children in the program's process group, and daemons, which left it.
+    static let children = ["sleep 600", "exec setsid sleep 600", "(setsid sh -c 'sleep 600' > /dev/null 2>&1 &) ; exec sleep 600"]
+
+    /// Starts a child, and notes the numbers of its processes that sleep.
+    private static func leave(_ child: String) -> String {
+        """
+        length = "600.%d" % os.getpid()
+        child = "\(child)"
+        subprocess.Popen(["sh", "-c", child.replace("600", length)])
+        left = []
+        while len(left) < child.count("sleep"):
+            time.sleep(0.05)
+            left = []
+            for number in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    if open("/proc/%s/cmdline" % number).read() == "sleep\\0%s\\0" % length: left.append(number)
+                except OSError:
+                    pass
+        open(os.path.join(os.path.dirname(sys.argv[0]), "..", "children"), "w").write(" ".join(left))
+        """
+    }
+
+    @Test("children that a program leaves behind are ended with it, and their open pipes are not waited for", arguments: children)
+    func leavesChildren(child: String) throws {
+        let (shop, summary) = try run(Self.leave(child))
         #expect(summary.status == .done, "\(summary.failures.map(\.message))")
         try expectDeath(in: shop)
     }
 
-    @Test("programs end with the engine, even when that is killed")
-    func endsWithTheEngine() async throws {
+    @Test("programs and their children end with the engine, even when that is killed", arguments: children)
+    func endsWithTheEngine(child: String) async throws {
         let shop = try Workshop()
-        await #expect(processExitsWith: .signal(SIGKILL)) { [folder = shop.folder as String] in
+        await #expect(processExitsWith: .signal(SIGKILL)) { [folder = shop.folder as String, child = child as String] in
             _ = try ExternalFaultTests().run(
                 """
-                child = subprocess.Popen(["sleep", "600"])
-                open(os.path.join(os.path.dirname(sys.argv[0]), "..", "child"), "w").write(str(child.pid))
+                \(ExternalFaultTests.leave(child))
                 print(json.dumps({"progress": {"done": 1, "total": 2}}), flush=True)
                 time.sleep(600)
                 """, in: folder
@@ -136,14 +153,41 @@ import Testing
         try expectDeath(in: shop)
     }
 
-    /// Waits for the process whose number a program left to be gone.
+    @Test("NaN in what a program writes is reported and not cached, as that of any node")
+    func notFinite() throws {
+        let shop = try run("").shop
+        try shop.write(
+            "nodes/node.yaml",
+            "type: t.bad\nversion: 1\nsummary: Makes no sound.\noutputs: { out: audio }\ncommand: [python, bad.py]\n")
+        try shop.write(
+            "nodes/bad.py",
+            """
+            import json, struct, sys
+            meta = json.dumps({"sampleRate": 8000, "start": {"num": 0, "den": 1}})
+            head = json.dumps({"__metadata__": {"understudy.type": "audio", "understudy.meta": meta},
+                               "samples": {"dtype": "F32", "shape": [3], "data_offsets": [0, 12]}}).encode()
+            out = json.load(open(sys.argv[1]))["outputs"]["out"]
+            open(out, "wb").write(struct.pack("<Q", len(head)) + head + struct.pack("<3f", 1, float("nan"), 2))
+            """)
+        let nodes = ExternalNode.discover(in: ["\(shop.folder)/nodes"], environments: CacheStore.environments(root: shop.storePath)).nodes
+        let bad = try #require(nodes.first).definition
+        let view = try Workshop(catalogue: ["t.bad": bad], borrowed: shop.folder)
+        let failure = try #require(try view.run("nodes:\n  bad: { type: t.bad }").summary.failures.first, "nobody noticed")
+        #expect(failure.message.contains("output 'out' is not finite: 1 of 3 values of 'samples'"), "\(failure.message)")
+        #expect(try view.engine().store.list().allSatisfy { $0.type == "table" })
+    }
+
+    /// Waits for the processes whose numbers a program left to be gone.
     private func expectDeath(in shop: Workshop) throws {
-        let child = try #require(pid_t(try String(contentsOfFile: "\(shop.folder)/child", encoding: .utf8)))
-        func isAlive() -> Bool {
-            let stat = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)) ?? ""
-            return !stat.isEmpty && !stat.contains(") Z ")
+        let children = try String(contentsOfFile: "\(shop.folder)/children", encoding: .utf8).split(separator: " ").compactMap { pid_t($0) }
+        try #require(!children.isEmpty)
+        func areAlive() -> Bool {
+            children.contains { child in
+                let stat = (try? String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8)) ?? ""
+                return !stat.isEmpty && !stat.contains(") Z ")
+            }
         }
-        for _ in 0..<200 where isAlive() { Thread.sleep(forTimeInterval: 0.05) }
-        #expect(!isAlive())
+        for _ in 0..<200 where areAlive() { Thread.sleep(forTimeInterval: 0.05) }
+        #expect(!areAlive())
     }
 }

@@ -1,5 +1,6 @@
 @testable import Engine
 import Foundation
+import GRDB
 import NodeKit
 import Testing
 
@@ -61,9 +62,49 @@ import Testing
         _ = try shop.run(text)
         for suffix in ["", "-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(shop.storePath)/index.sqlite\(suffix)") }
         #expect(try shop.run(text).ran.isEmpty)
-        for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(shop.storePath)/index.sqlite\(suffix)") }
-        try shop.write("cache/index.sqlite", String(repeating: "no database ", count: 1000))
-        #expect(try shop.run(text).ran.isEmpty)
+        let others: [(String) throws -> Void] = [
+            { try Data(String(repeating: "no database ", count: 1000).utf8).write(to: URL(filePath: $0)) },
+            // SQLite takes a file of no bytes for a new database.
+            { try Data().write(to: URL(filePath: $0)) },
+            // Another program's.
+            { path in
+                try FileManager.default.removeItem(atPath: path)
+                try DatabaseQueue(path: path).write { try $0.execute(sql: "CREATE TABLE objects (name TEXT)") }
+            },
+        ]
+        for replace in others {
+            for suffix in ["-wal", "-shm"] { try? FileManager.default.removeItem(atPath: "\(shop.storePath)/index.sqlite\(suffix)") }
+            try replace("\(shop.storePath)/index.sqlite")
+            #expect(try shop.run(text).ran.isEmpty)
+            #expect(try shop.engine().store.verify().isClean)
+        }
+    }
+
+    @Test("an artifact that is deleted while a graph runs: whoever needs it says so, and the next run makes it again")
+    func artifactsDeletedUnderARun() throws {
+        let text = """
+            nodes:
+              one: { type: t.constant, with: { value: 3 } }
+              slow: { type: t.slow, with: { milliseconds: 50 } }
+              sum: { type: t.add, in: { a: one.out, b: slow.steps } }
+            """
+        let shop = try Workshop(areFiles: true)
+        var options = RunOptions(threads: 2)
+        options.targets = [RunTarget(node: "one")]
+        _ = try shop.run(text, options: options)
+        let objects = "\(shop.storePath)/objects"
+        let run = try shop.run(text) { event in
+            guard case .started(let instance, _, _, _) = event, instance.node == "slow" else { return }
+            for name in (try? FileManager.default.contentsOfDirectory(atPath: objects)) ?? [] {
+                try? FileManager.default.removeItem(atPath: "\(objects)/\(name)")
+            }
+        }
+        #expect(run.failed == ["sum"])
+        let message = try #require(run.summary.failures.first).message
+        #expect(message.contains("vanished while the graph ran; run again"), "\(message)")
+        let again = try shop.run(text)
+        #expect(again.summary.status == .done && again.ran.isSuperset(of: ["one", "sum"]))
+        #expect(try shop.value("sum", text) == 13)
         #expect(try shop.engine().store.verify().isClean)
     }
 

@@ -115,6 +115,17 @@ import Testing
         #expect(throws: UsageError.self) { try shop.run(pinned) }
     }
 
+    @Test("a file with NaN is refused in place of a value, as a node's output is")
+    func pinsAreFinite() throws {
+        let shop = try shop()
+        let writer = try ArtifactWriter(path: "\(shop.folder)/fixed.safetensors", type: .faceMotion)
+        try FaceMotion(timeline: Timeline(rate: Rational(25), count: 3), tokenCount: 1, channels: 1, tokens: [1, .nan, 3]).write(to: writer)
+        _ = try writer.finish()
+        #expect {
+            try shop.run(chain + "\npins: { read.motion: fixed.safetensors }")
+        } throws: { "\($0)".contains("cannot stand in for read.motion") && "\($0)".contains("its value is not finite: 1 of 3 values of 'tokens'") }
+    }
+
     @Test func changesAreFollowedToTheirOrigin() throws {
         let shop = try shop()
         let first = try shop.run(chain).summary.run
@@ -137,5 +148,18 @@ import Testing
         #expect(differences.last?.origins.map(\.instance.description) == ["read"])
         #expect(differences.last?.outputs.map(\.port) == ["out"])
         #expect(try explain("step[0]").reasons.isEmpty && explain("step[0]").status == .cached)
+    }
+
+    @Test("a difference between runs tells a failure from the same outputs")
+    func differencesTellFailures() throws {
+        let text = "nodes:\n  one: { type: t.constant, with: { value: 3 } }\n  bad: { type: t.fail, in: { a: one.out } }"
+        let shop = try Workshop()
+        let runs = try ["1", "2"].map { try shop.run(text, set: ["one.with.value=\($0)"]).summary.run }
+            + [shop.run(text, set: ["bad.with.works=true", "one.with.value=2"]).summary.run]
+        func endings(_ a: Int, _ b: Int) throws -> [InstanceStatus?] {
+            let bad = try shop.engine().journal.difference(from: runs[a], to: runs[b]).first { $0.instance.node == "bad" }
+            return [bad?.oldStatus, bad?.newStatus]
+        }
+        #expect(try endings(0, 1) == [.failed, .failed] && endings(1, 2) == [.failed, .ran])
     }
 }

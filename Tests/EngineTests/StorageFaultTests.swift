@@ -21,6 +21,16 @@ import Testing
         return umount(folder) == 0
     }()
 
+    /// Fills what is left of a disk, to the last block.
+    private func fill(_ path: String) {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND, 0o644)
+        for size in [1 << 20, 4096] {
+            let block = [UInt8](repeating: 1, count: size)
+            while write(descriptor, block, block.count) > 0 {}
+        }
+        close(descriptor)
+    }
+
     @Test("a full disk is an error that says so; with room again, the run goes on", .enabled(if: mayMount))
     func fullDisk() throws {
         let shop = try Workshop()
@@ -28,24 +38,90 @@ import Testing
         try #require(mount("tmpfs", shop.storePath, "tmpfs", 0, "size=2m") == 0)
         defer { umount2(shop.storePath, Int32(MNT_DETACH)) }
         _ = try shop.run(text, set: ["one.with.value=1"])
-        // Fill what is left, to the last block.
         let filler = "\(shop.storePath)/filler"
-        let descriptor = open(filler, O_WRONLY | O_CREAT, 0o644)
-        let block = [UInt8](repeating: 1, count: 4096)
-        while write(descriptor, block, block.count) > 0 {}
-        close(descriptor)
+        fill(filler)
         var messages: [String] = []
         do {
             messages = try shop.run(text).summary.failures.map(\.message)
         } catch {
             messages = ["\(error)"]
         }
-        #expect(messages.contains { $0.contains("full") || $0.contains("No space left") || $0.contains("disk") }, "\(messages)")
+        #expect(messages.contains { $0.contains("is full; free some space") || $0.contains("No space left on device; free some disk space") }, "\(messages)")
         unlink(filler)
         let run = try shop.run(text)
         #expect(run.summary.status == .done)
         #expect(try shop.value("three", text) == 1)
         #expect(try shop.engine().store.verify().isClean)
+    }
+
+    @Test("results can be removed when the disk is full to the last block", .enabled(if: mayMount))
+    func collectionOnAFullDisk() throws {
+        let shop = try Workshop(areFiles: true)
+        mkdir(shop.storePath, 0o755)
+        try #require(mount("tmpfs", shop.storePath, "tmpfs", 0, "size=72m") == 0)
+        defer { umount2(shop.storePath, Int32(MNT_DETACH)) }
+        _ = try shop.run(text)
+        let filler = "\(shop.storePath)/filler"
+        fill(filler)
+        CacheStore.giveUpSpare(root: shop.storePath)
+        #expect(try shop.engine().store.gc(maxBytes: 0).removed == 3)
+        unlink(filler)
+        #expect(try shop.engine().store.verify().isClean)
+        #expect(try shop.run(text).ran == ["one", "two", "three"])
+    }
+
+    @Test("outputs that cannot be written leave nothing half done, and the next run writes them", .enabled(if: mayMount))
+    func fullOutputFolder() throws {
+        let shop = try Workshop()
+        let folder = "\(shop.folder)/out"
+        mkdir(folder, 0o755)
+        try #require(mount("tmpfs", folder, "tmpfs", 0, "size=64k") == 0)
+        defer { umount2(folder, Int32(MNT_DETACH)) }
+        fill("\(folder)/filler")
+        var options = RunOptions(threads: 1)
+        options.outputFolder = folder
+        let text = text + "\noutputs: { three: three.out }"
+        #expect { try shop.run(text, options: options) } throws: {
+            "\($0)".contains("cannot write the outputs to '\(folder)/test'") && "\($0)".contains("No space left") && !"\($0)".contains("NSCocoa")
+        }
+        #expect((try? FileManager.default.contentsOfDirectory(atPath: "\(folder)/test")) ?? [] == [])
+        unlink("\(folder)/filler")
+        let run = try shop.run(text, options: options)
+        #expect(run.ran.isEmpty && run.summary.outputs["three"]?.count == 1)
+    }
+
+    @Test("a store of somebody else says so, whichever part of it may not be used", .enabled(if: geteuid() == 0))
+    func noPermission() async throws {
+        let shop = try Workshop()
+        _ = try shop.run(text)
+        let store = shop.storePath
+        func modes(_ mode: Int, _ name: String) throws { try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: "\(store)\(name)") }
+        // All of it may be used, but for one thing.
+        for name in [""] + (try FileManager.default.subpathsOfDirectory(atPath: store)).map({ "/\($0)" }) { try modes(0o777, name) }
+        for (name, mode) in [("", 0o755), ("/index.sqlite", 0o444), ("/index.sqlite", 0), ("/active", 0o755), ("/tmp", 0o755), ("/open.lock", 0)] {
+            try modes(mode, name)
+            for suffix in ["-wal", "-shm"] { unlink("\(store)/index.sqlite\(suffix)") }
+            if name.isEmpty { unlink("\(store)/gc.lock") }
+            let folder = shop.folder
+            let text = text
+            let result = try await #require(
+                processExitsWith: .success, observing: [\.standardErrorContent]
+            ) { [folder = folder as String, text = text as String] in
+                let shop = try Workshop(borrowed: folder)
+                let graph = try shop.graph(text, set: ["one.with.value=5"])
+                seteuid(65534)
+                do {
+                    _ = try shop.engine().run(graph, options: RunOptions(threads: 1))
+                    FileHandle.standardError.write(Data("nobody minded".utf8))
+                } catch {
+                    FileHandle.standardError.write(Data("\(error)".utf8))
+                }
+            }
+            let said = String(decoding: result.standardErrorContent, as: UTF8.self)
+            #expect(said.contains(store) && said.contains("--cache"), "\(name) \(mode): \(said)")
+            try modes(0o777, name)
+        }
+        #expect(try shop.run(text).ran.isEmpty)
     }
 
     @Test("a store that may not be written says so and where to put it", .enabled(if: mayMount))
@@ -59,26 +135,28 @@ import Testing
         #expect { try shop.run(text, set: ["one.with.value=9"]) } throws: { "\($0)".contains("--cache") }
     }
 
-    @Test("too few file descriptors: a clear error, and the store stays whole")
-    func fewDescriptors() async throws {
+    @Test("too few file descriptors: a clear error, and the store stays whole", arguments: [5, 8, 10, 12, 14, 18, 26])
+    func fewDescriptors(limit: Int) async throws {
         let shop = try Workshop()
         _ = try shop.run(text)
         let folder = shop.folder
         let text = text
         let result = try await #require(
             processExitsWith: .success, observing: [\.standardErrorContent]
-        ) { [folder = folder as String, text = text as String] in
+        ) { [folder = folder as String, text = text as String, limit = limit as Int] in
             let shop = try Workshop(borrowed: folder)
-            var limit = rlimit(rlim_cur: 12, rlim_max: 12)
-            setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
+            let graph = try shop.graph(text, set: ["one.with.value=5"])
+            var limits = rlimit(rlim_cur: rlim_t(limit), rlim_max: rlim_t(limit))
+            setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limits)
             do {
-                let failures = try shop.run(text, set: ["one.with.value=5"]).summary.failures
+                let failures = try shop.engine().run(graph, options: RunOptions(threads: 1)).failures
                 FileHandle.standardError.write(Data(failures.map(\.message).joined(separator: "\n").utf8))
             } catch {
                 FileHandle.standardError.write(Data("\(error)".utf8))
             }
         }
-        _ = result
+        let said = String(decoding: result.standardErrorContent, as: UTF8.self)
+        #expect(said.isEmpty || said.contains("ulimit -n"), "\(said)")
         #expect(try shop.engine().store.verify().isClean)
         #expect(try shop.run(text, set: ["one.with.value=5"]).summary.status == .done)
     }

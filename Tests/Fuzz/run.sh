@@ -14,6 +14,6 @@ mkdir -p .build-fuzz/found
 for kind in "${kinds[@]}"; do
     mkdir -p ".build-fuzz/corpus/$kind"
     echo "== $kind"
-    .build-fuzz/release/fuzz "$kind" -max_total_time="$seconds" -timeout=1 -rss_limit_mb=1024 -malloc_limit_mb=64 -max_len=65536 \
+    .build-fuzz/release/fuzz "$kind" -max_total_time="$seconds" -timeout=0 -rss_limit_mb=1024 -malloc_limit_mb=160 -max_len=65536 \
         -print_final_stats=1 -verbosity=0 -artifact_prefix=".build-fuzz/found/$kind-" ".build-fuzz/corpus/$kind" "Tests/Fuzz/Corpus/$kind"
 done

@@ -40,6 +40,18 @@ struct InspectionTests {
         #expect(try facts(.tensor)["weight"] == "F32 [2, 3]" && facts(.model)["parameters"] == "6")
     }
 
+    @Test("numbers that only one of two values has count as a difference, and as JSON too")
+    func comparisonsSeeWhatIsNotFinite() throws {
+        func table(_ values: [Double]) throws -> Artifact {
+            try bench.artifact(Table(columns: [.init("value")], rows: values.map { ("", [$0]) }))
+        }
+        let found = try ValueComparison(table([1, .nan, 3, .infinity, .nan]), table([1, .nan, 5, 2, 7]))
+        #expect(found.description == "values: 2 are NaN or infinite in one only, else largest difference 2, relative 0.63")
+        #expect(throws: Never.self) { try JSONEncoder().encode(found) }
+        #expect(try ValueComparison(table([.nan]), table([3])).description == "values: 1 is NaN or infinite in one only")
+        #expect(try ValueComparison(table([.nan, 4]), table([.nan, 3])).description == "values: largest difference 1, relative 0.25")
+    }
+
     /// A track is drawn over the first picture of the size that it was measured in, never over one of another size.
     @Test func backdropIsOfTheTracksSize() throws {
         let small = try bench.artifact(Image(width: 24, height: 16, pixels: [UInt8](repeating: 255, count: 24 * 16 * 3)))

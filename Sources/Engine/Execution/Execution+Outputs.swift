@@ -49,16 +49,21 @@ extension Execution {
                 // Aside first: whoever has the old film open keeps it, and a kill leaves no half of one.
                 removeAbandoned(besides: target)
                 let temporary = "\(target).\(lease.name)"
-                try FileManager.default.copyItem(atPath: source.path, toPath: temporary)
-                chmod(temporary, 0o644)
-                // Synced, since the index will say what it holds.
-                guard CacheStore.sync(temporary), rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
+                do {
+                    try FileManager.default.copyItem(atPath: source.path, toPath: temporary)
+                    chmod(temporary, 0o644)
+                    // Synced, since the index will say what it holds.
+                    guard CacheStore.sync(temporary), rename(temporary, target) == 0 else { throw StoreError.system("cannot write '\(target)'") }
+                } catch {
+                    unlink(temporary)
+                    throw error
+                }
             }
             try store.noteOutputs(stale.map { (path: $0.target, digest: $0.source.digest) })
         } catch let error as StoreError {
             throw error
         } catch {
-            throw StoreError("cannot write the outputs to '\(folder)': \(error)")
+            throw StoreError("cannot write the outputs to '\(folder)': \(StoreError.text(error)); everything is in the cache: run again, or elsewhere with --out")
         }
         return paths
     }

@@ -292,7 +292,7 @@ extension Execution {
 
     private func noteUnsaved(_ instance: InstanceID, _ type: String, _ item: Work, _ error: any Error) {
         let failure = InstanceFailure(
-            instance: instance, type: type, message: "its result cannot be stored: \(Self.message(of: error))",
+            instance: instance, type: type, message: "its result cannot be stored: \(message(of: error))",
             inputs: inputs(of: item), parameters: item.fingerprint?.parameters ?? [:], log: nil)
         ran.removeAll { $0 == instance }
         failures.append(failure)
@@ -326,17 +326,19 @@ extension Execution {
             case nil: (InstanceID(node: "?"), "")
             }
         failedInstances[task] = instance
-        if !isStopped {
+        if isStopped {
+            stopped.append(instance)
+        } else {
             let log = logPath(instance)
             let failure = InstanceFailure(
-                instance: instance, type: type, message: Self.message(of: error), inputs: item.map(inputs) ?? [],
+                instance: instance, type: type, message: message(of: error), inputs: item.map(inputs) ?? [],
                 parameters: item?.fingerprint?.parameters ?? [:],
                 log: FileManager.default.fileExists(atPath: log) ? log : nil)
             failures.append(failure)
             emitter.send(.failed(failure))
         }
         if let item, item.fingerprint != nil {
-            note(instance, item, isStopped ? .cancelled : .failed, error: Self.message(of: error))
+            note(instance, item, isStopped ? .cancelled : .failed, error: isStopped ? nil : message(of: error))
         }
         // The node has no part in it: the run ends with the store's own error.
         if CacheStore.isDamage(error) { storeFailure = storeFailure ?? error }
@@ -372,12 +374,7 @@ extension Execution {
         }
     }
 
-    private static func message(of error: any Error) -> String {
-        switch error {
-        case let error as any LocalizedError: error.errorDescription ?? "\(error)"
-        default: "\(error)"
-        }
-    }
+    private func message(of error: any Error) -> String { StoreError.text(CacheStore.explained(error, root: store.root)) }
 
     /// What an instance was given, as files that can be looked at.
     private func inputs(of item: Work) -> [InstanceFailure.Input] {

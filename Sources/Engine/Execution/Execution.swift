@@ -86,6 +86,7 @@ final class Execution: @unchecked Sendable {
     var ran: [InstanceID] = []
     var cached: [InstanceID] = []
     var skipped: [InstanceID] = []
+    var stopped: [InstanceID] = []
     var failures: [InstanceFailure] = []
     var failedInstances: [Scheduler.Task: InstanceID] = [:]
     var wasCancelled = false
@@ -172,7 +173,7 @@ final class Execution: @unchecked Sendable {
         let outputs = status == .done ? try export() : [:]
         let summary = RunSummary(
             run: runID, graph: graph.name, status: status, ran: ran, cached: cached, failures: failures,
-            skipped: skipped, outputs: outputs, seconds: Date().timeIntervalSince(start), nodeSeconds: nodeSeconds)
+            skipped: skipped, stopped: stopped, outputs: outputs, seconds: Date().timeIntervalSince(start), nodeSeconds: nodeSeconds)
         return summary
     }
 

@@ -70,6 +70,8 @@ public struct RunSummary: Sendable, Codable {
     public let cached: [InstanceID]
     public let failures: [InstanceFailure]
     public let skipped: [InstanceID]
+    /// Instances that were running when the run was stopped.
+    public let stopped: [InstanceID]
     /// Exported files by graph output; several for a list.
     public let outputs: [String: [String]]
     /// From start to end.

@@ -39,7 +39,7 @@ enum ExternalProgram {
         if let timeout { DispatchQueue.global().asyncAfter(deadline: .now() + timeout, execute: timer) }
         let ending = process.wait()
         timer.cancel()
-        // A program that left its group may keep a pipe open for ever: what it says then is not waited for.
+        // Somebody who cannot be ended may keep a pipe open for ever: what it says then is not waited for.
         _ = readers.wait(timeout: .now() + 5)
         if cancellation.isCancelled { throw CancellationError() }
         if tooSlow.withLock({ $0 }), let timeout { throw Self.tooSlow(timeout) }

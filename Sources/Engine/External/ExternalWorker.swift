@@ -40,7 +40,7 @@ final class ExternalWorker: Sendable {
         over.enter()
         Thread.detachNewThread {
             let ending = self.process.wait()
-            // What it said last belongs to the answer; whoever left its group may hold a pipe open for ever.
+            // What it said last belongs to the answer; somebody who cannot be ended may hold a pipe open for ever.
             _ = readers.wait(timeout: .now() + 5)
             self.ending.withLock { $0 = ending }
             self.answer(.ended(ending))

@@ -1,8 +1,15 @@
 import Foundation
 
 /// A program in a process group of its own, so that it can be ended with everything that it started.
+///
+/// What leaves the group (a daemon, a child in a session of its own) is known by a variable of its environment.
 final class ProcessGroup: Sendable {
+    /// The name of the variable that all processes of a group have.
+    static let mark = "UNDERSTUDY_PROGRAM"
+
     let pid: pid_t
+    /// The variable's value.
+    private let name: String
     /// The reading ends of its standard output and standard error.
     let output: FileHandle
     let errors: FileHandle
@@ -24,6 +31,8 @@ final class ProcessGroup: Sendable {
     init(_ command: [String], folder: String, environment: [String: String], takesInput: Bool = false, memory: Int? = nil) throws {
         Self.spawning.lock()
         defer { Self.spawning.unlock() }
+        // (A UUID is the same for all when there is no file descriptor left to read randomness from.)
+        name = (0..<2).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }.joined()
         let (outReading, outWriting) = try Self.makePipe()
         output = FileHandle(fileDescriptor: outReading, closeOnDealloc: true)
         let (errReading, errWriting) = try Self.makePipe()
@@ -57,11 +66,12 @@ final class ProcessGroup: Sendable {
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
-        // The shell leaves a watcher in the group, no child of the program's, that ends it when this process is gone; then it
-        // changes the folder and becomes the program.
-        let watch = "( ( read -r end <&3; kill -KILL 0 ) >/dev/null 2>&1 & ) ; exec 3<&-"
+        // The shell leaves a watcher in the group, no child of the program's, that ends it and who left it when this process is gone;
+        // then it takes the mark, changes the folder and becomes the program. (The watcher, which never took it, does not end itself.)
+        let strays = "for f in $(grep -lszxF \(Self.mark)=\(name) /proc/[0-9]*/environ); do f=${f%/environ}; kill -KILL ${f#/proc/}; done"
+        let watch = "( ( read -r end <&3; \(strays); kill -KILL 0 ) >/dev/null 2>&1 & ) ; exec 3<&-"
         let limit = memory.map { "ulimit -v \(max($0 / 1024, 1)) && " } ?? ""
-        let shell = ["/bin/sh", "-c", "\(watch); \(limit)cd \"$0\" && exec \"$@\"", folder] + command
+        let shell = ["/bin/sh", "-c", "\(watch); \(limit)cd \"$0\" && export \(Self.mark)=\(name) && exec \"$@\"", folder] + command
         var arguments: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) } + [nil]
         var variables: [UnsafeMutablePointer<CChar>?] = environment.sorted { $0.key < $1.key }.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in arguments + variables { free(pointer) } }
@@ -134,6 +144,22 @@ final class ProcessGroup: Sendable {
         hasEnded.withLock { ended in if !ended { _ = kill(-pid, number) } }
     }
 
+    /// Ends what left the group, until a look at all processes finds none: one may start another meanwhile.
+    private func endStrays() {
+        let mark = Array("\(Self.mark)=\(name)".utf8)
+        for _ in 0..<20 {
+            let processes = ((try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []).compactMap { pid_t($0) }
+            let strays = processes.filter { process in
+                guard process != getpid(), let environment = FileManager.default.contents(atPath: "/proc/\(process)/environ") else { return false }
+                return environment.split(separator: 0).contains { $0.elementsEqual(mark) }
+            }
+            if strays.isEmpty { return }
+            for process in strays { _ = kill(process, SIGKILL) }
+            // Their memory is given back a moment later; until then they still have an environment.
+            usleep(2000)
+        }
+    }
+
     /// Asks the group to end, and after a while makes it.
     func terminate(grace seconds: Double) {
         signal(SIGTERM)
@@ -146,7 +172,7 @@ final class ProcessGroup: Sendable {
         case signal(Int32)
     }
 
-    /// Waits for the program itself, then ends what it left behind in its group.
+    /// Waits for the program itself, then ends what it left behind.
     func wait() -> Ending {
         var information = siginfo_t()
         // First without reaping: as long as the dead program is there, its group's number cannot go to somebody else.
@@ -156,6 +182,7 @@ final class ProcessGroup: Sendable {
             ended = true
         }
         closeLife()
+        endStrays()
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0, errno == EINTR {}
         let signal = status & 0x7F

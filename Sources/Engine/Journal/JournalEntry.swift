@@ -56,6 +56,9 @@ public struct RunDifference: Sendable, Hashable, Codable {
 
     public let instance: InstanceID
     public let kind: Kind
+    /// How it ended in the first and in the second; nil where it had no part.
+    public let oldStatus: InstanceStatus?
+    public let newStatus: InstanceStatus?
     public let reasons: [RunReason]
     /// Where the change of its inputs began.
     public let origins: [Explanation]
@@ -129,10 +132,12 @@ public struct Journal: Sendable {
         let (before, after) = (try instances(of: old), try instances(of: new))
         return Set(before.keys).union(after.keys).sorted().compactMap { instance in
             guard let a = before[instance] else {
-                return RunDifference(instance: instance, kind: .added, reasons: [], origins: [], outputs: [])
+                return RunDifference(
+                    instance: instance, kind: .added, oldStatus: nil, newStatus: after[instance]?.status, reasons: [], origins: [], outputs: [])
             }
             guard let b = after[instance] else {
-                return RunDifference(instance: instance, kind: .removed, reasons: [], origins: [], outputs: [])
+                return RunDifference(
+                    instance: instance, kind: .removed, oldStatus: a.status, newStatus: nil, reasons: [], origins: [], outputs: [])
             }
             let reasons = b.fingerprint.changes(since: a.fingerprint)
             let outputs = Set(a.outputs.keys).union(b.outputs.keys).sorted().compactMap { port in
@@ -143,7 +148,8 @@ public struct Journal: Sendable {
             var explainer = Explainer(
                 old: before.mapValues(\.fingerprint), new: after.mapValues { Explainer.State(fingerprint: $0.fingerprint) })
             let origins = explainer.explain(instance)?.origins.filter { $0.instance != instance } ?? []
-            return RunDifference(instance: instance, kind: .changed, reasons: reasons, origins: origins, outputs: outputs)
+            return RunDifference(
+                instance: instance, kind: .changed, oldStatus: a.status, newStatus: b.status, reasons: reasons, origins: origins, outputs: outputs)
         }
     }
 

@@ -103,7 +103,10 @@ final class GraphState {
         let isTensorFile = pin.type != .file && pin.type != .model
         do {
             let artifact = try open(pin.path, pin.type, isArtifact: isTensorFile, at: "\(pin.node).\(pin.port)", reader)
-            if isTensorFile { _ = try ValueCatalog.open(artifact) }
+            if isTensorFile {
+                _ = try ValueCatalog.open(artifact)
+                try FiniteCheck.check(path: pin.path, type: pin.type, what: "its value")
+            }
             pins[Demand.Port(node: pin.node, index: pin.index, port: pin.port)] = artifact
         } catch {
             let remedy = isTensorFile

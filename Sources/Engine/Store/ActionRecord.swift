@@ -1,3 +1,4 @@
+import Foundation
 import NodeKit
 
 /// What the store knows of an action that was done.
@@ -50,4 +51,12 @@ extension Dictionary where Key == String {
 public struct StoreError: Error, Sendable, CustomStringConvertible {
     public let description: String
     public init(_ description: String) { self.description = description }
+
+    /// What an error says, in the system's words where Foundation only wraps them.
+    public static func text(_ error: any Error) -> String {
+        guard let error = error as? CocoaError else { return (error as? any LocalizedError)?.errorDescription ?? "\(error)" }
+        let path = error.filePath.map { "'\($0)': " } ?? ""
+        if let cause = error.underlying as? POSIXError { return path + String(cString: strerror(cause.code.rawValue)) }
+        return path + error.localizedDescription
+    }
 }

@@ -53,33 +53,46 @@ extension CacheStore {
     private func collect(maxBytes: Int64) throws -> CollectionReport {
         let objects = try list()
         var total = objects.reduce(0) { $0 + $1.bytes }
-        // Runs that are going on may rely on whatever was used since their beginning.
-        let horizon = Lease.held(in: "\(root)/active").map(\.since).min().map { $0 - StoreReader.usedInterval } ?? .infinity
+        let begins = Lease.held(in: "\(root)/active").map(\.since)
+        // Runs that are going on may rely on whatever was used since their beginning. If that is yet to come, the clock was set back, and
+        // does not tell what they used.
+        let isClockBack = begins.contains { $0 > Date().timeIntervalSince1970 + 1 }
+        let horizon = isClockBack ? -.infinity : begins.min().map { $0 - StoreReader.usedInterval } ?? .infinity
         var order = CollectionOrder(objects, origins: try origins())
-        var removed: [[String]] = []
+        var count = 0
         var freed: Int64 = 0
         var protected = 0
-        try database.write { db in
-            while total > maxBytes, let object = order.next() {
-                let row = try Row.fetchOne(
-                    db.cachedStatement(sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?"),
-                    arguments: [object.digest.hex, object.suffix])
-                guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else {
-                    protected += 1
-                    continue
+        var isDone = false
+        // In groups, so that files go, and give room, before much is written.
+        while !isDone {
+            var removed: [[String]] = []
+            try database.write { db in
+                while removed.count < 64 {
+                    guard total > maxBytes, let object = order.next() else {
+                        isDone = true
+                        return
+                    }
+                    let row = try Row.fetchOne(
+                        db.cachedStatement(sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?"),
+                        arguments: [object.digest.hex, object.suffix])
+                    guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else {
+                        protected += 1
+                        continue
+                    }
+                    try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                    order.isGone(object.digest)
+                    removed.append([object.digest.hex, object.suffix])
+                    freed += object.bytes
+                    total -= object.bytes
                 }
-                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
-                order.isGone(object.digest)
-                removed.append([object.digest.hex, object.suffix])
-                freed += object.bytes
-                total -= object.bytes
             }
+            try unlinkUnnamed(removed)
+            count += removed.count
         }
-        try unlinkUnnamed(removed)
         try forgetActions(madeBefore: Date().addingTimeInterval(-180 * 86_400))
         removeOld("checkpoints", days: 14)
         removeOld("logs", days: 60)
-        return CollectionReport(removed: removed.count, freedBytes: freed, keptBytes: total, protected: protected)
+        return CollectionReport(removed: count, freedBytes: freed, keptBytes: total, protected: protected)
     }
 
     /// What each value was made from, and how long that took, as far as the journal knows.

@@ -60,7 +60,7 @@ extension CacheStore {
             Self.syncFolder((target as NSString).deletingLastPathComponent)
         } catch {
             unlink(temporary)
-            throw StoreError("cannot write '\(target)': \(error)")
+            throw error is StoreError ? error : StoreError("cannot write '\(target)': \(StoreError.text(error))")
         }
         return result
     }

@@ -9,6 +9,7 @@ import NodeKit
 ///     actions/log.jsonl              what each action made, so that a lost index can be rebuilt
 ///     tmp/  active/  locks/          of running runs; what a killed one left is removed by the next
 ///     checkpoints/  logs/  environments/
+///     spare                          room for `gc` to work in when the disk is full
 ///
 /// A kill at any instant leaves it whole: files are written aside, synced and linked into place before a row names them.
 /// Results are written in groups, off the path of those who use them (``CommitQueue``). Any number of processes may use one
@@ -43,8 +44,7 @@ public final class CacheStore: Sendable {
                 try FileManager.default.createDirectory(
                     atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
             } catch {
-                throw StoreError(
-                    "cannot make the cache folder '\(self.root)/\(folder)': \(error.localizedDescription); choose another with --cache")
+                throw StoreError("cannot make a folder of the cache: \(StoreError.text(error)); choose another with --cache")
             }
         }
         if isNewFolder { Self.syncFolder(self.root) }
@@ -56,25 +56,31 @@ public final class CacheStore: Sendable {
         let index = "\(self.root)/index.sqlite"
         // The sign outlives a kill in the middle: an index that exists may still be half rebuilt.
         let sign = "\(self.root)/rebuilding"
-        if !FileManager.default.fileExists(atPath: index) { try Self.leave(sign) }
+        // A file of no bytes is none: SQLite would take it for a new index.
+        if (FileState(path: index)?.size ?? 0) == 0, !Self.isFolder(index) { try Self.leave(sign) }
         if FileManager.default.fileExists(atPath: "\(self.root)/condemned") {
             try Self.leave(sign)
             Self.setAside(index)
             unlink("\(self.root)/condemned")
         }
         do {
-            database = try Self.openIndex(index, migrates: true)
-        } catch let error as DatabaseError where [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode) {
-            try Self.leave(sign)
-            Self.setAside(index)
-            database = try Self.openIndex(index, migrates: true)
+            do {
+                database = try Self.openIndex(index, migrates: true)
+            } catch where Self.isDamage(error) {
+                try Self.leave(sign)
+                Self.setAside(index)
+                database = try Self.openIndex(index, migrates: true)
+            }
+            lookups = try Self.openIndex(index, migrates: false)
+        } catch {
+            throw Self.explained(error, root: self.root)
         }
-        lookups = try Self.openIndex(index, migrates: false)
         if FileManager.default.fileExists(atPath: sign) {
-            try rebuildIndex()
+            try minding(rebuildIndex)
             unlink(sign)
         }
         removeAbandoned()
+        Self.keepSpare(root: self.root)
     }
 
     private static func setAside(_ index: String) {
@@ -92,6 +98,27 @@ public final class CacheStore: Sendable {
             try Self.leave("\(root)/condemned")
             throw StoreError(
                 "the index of the cache is damaged (\(error)); artifacts are safe, and the next command rebuilds the index from them: run again")
+        } catch {
+            throw Self.explained(error, root: root)
+        }
+    }
+
+    /// What the index's own errors mean, and what to do about them; other errors as they are.
+    static func explained(_ error: any Error, root: String) -> any Error {
+        guard let error = error as? DatabaseError else { return error }
+        let reason = error.message ?? "\(error.resultCode)"
+        switch error.resultCode {
+        case .SQLITE_FULL,
+            .SQLITE_IOERR where room(in: root) < spareSize:
+            return StoreError(
+                "the disk of the cache '\(root)' is full; free some space, run 'understudy cache gc --max-size SIZE', or move the cache with --cache")
+        case .SQLITE_READONLY, .SQLITE_PERM:
+            return StoreError("the index '\(root)/index.sqlite' cannot be written: \(reason); the cache must be writable: move it with --cache")
+        case .SQLITE_CANTOPEN, .SQLITE_IOERR:
+            return StoreError(
+                "the index '\(root)/index.sqlite' cannot be opened: \(reason); check its permissions and the limit of open files (ulimit -n), or move the cache with --cache")
+        case .SQLITE_BUSY: return StoreError("another program has held the index '\(root)/index.sqlite' for a minute; end it, and run again")
+        default: return StoreError("the index '\(root)/index.sqlite' cannot be used: \(reason)")
         }
     }
 
@@ -179,8 +206,8 @@ public final class CacheStore: Sendable {
         let gate = try beginningOfRuns(exclusive: false)
         defer { close(gate) }
         let lease = try Lease(folder: "\(root)/active")
-        try FileManager.default.createDirectory(
-            atPath: temporaryFolder(of: lease), withIntermediateDirectories: true)
+        let folder = temporaryFolder(of: lease)
+        guard mkdir(folder, 0o755) == 0 || errno == EEXIST else { throw StoreError.system("cannot make the folder '\(folder)'") }
         return lease
     }
 
@@ -248,7 +275,7 @@ public final class CacheStore: Sendable {
             try FileManager.default.copyItem(atPath: file.path, toPath: temporary)
             try FileHandle(forUpdatingAtPath: temporary)?.synchronize()
         } catch {
-            throw StoreError("cannot move '\(file.path)' into the cache: \(error)")
+            throw StoreError("cannot move '\(file.path)' into the cache: \(StoreError.text(error))")
         }
         guard rename(temporary, target) == 0 else { throw StoreError.system("cannot move '\(file.path)' into the cache") }
     }

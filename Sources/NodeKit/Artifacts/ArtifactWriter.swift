@@ -76,7 +76,7 @@ public final class ArtifactWriter {
     /// Refuses a value that holds NaN or infinity where its type allows none.
     ///
     /// - Parameter port: The output it is for; named in the error.
-    func checkFinite(port: String) throws { try finiteness?.check(port: port) }
+    func checkFinite(port: String) throws { try finiteness?.check("output '\(port)'") }
 
     /// Writes header, syncs, closes, and gives the content digest.
     public func finish(sync: Bool = true) throws -> Digest { try finish(sync: sync, inMemoryBelow: 0).digest }

@@ -1,7 +1,7 @@
 import Safetensors
 
 /// Looks for NaN and infinity in a value while it is written, so that a fault shows at the node that made it and is not cached as good.
-struct FiniteCheck {
+public struct FiniteCheck {
     /// Types whose numbers must all be finite. Tables may hold what is not known (NaN) or unbounded (PSNR of equal pictures).
     private static let types: Set<PortType> = [
         .audio, .pose, .head, .faces, .faceMotion, .audioFeatures, .latent, .poseFeatures, .reference,
@@ -45,8 +45,9 @@ struct FiniteCheck {
         tensors[tensors.count - 1] = tensor
     }
 
+    /// - Parameter what: Begins the message: `output 'pose'`.
     /// - Throws: ``NodeError`` with tensor, place and count when something was not finite.
-    func check(port: String) throws {
+    func check(_ what: String) throws {
         guard let tensor = tensors.first(where: { $0.bad > 0 }) else { return }
         let size = tensor.elementShape.reduce(1, *)
         var place: [Int] = []
@@ -58,18 +59,20 @@ struct FiniteCheck {
         place.insert(rest, at: 0)
         let shape = [tensor.count / max(size, 1)] + tensor.elementShape
         throw NodeError(
-            "output '\(port)' is not finite: \(tensor.bad) of \(tensor.count) values of '\(tensor.name)' \(shape) are NaN or infinite, the first at \(place); check the node's weights and inputs ('understudy inspect' shows them)"
+            "\(what) is not finite: \(tensor.bad) of \(tensor.count) values of '\(tensor.name)' \(shape) are NaN or infinite, the first at \(place); check the node's weights and inputs ('understudy inspect' shows them)"
         )
     }
 
     /// Looks at a finished file.
-    static func check(path: String, type: PortType, port: String) throws {
+    ///
+    /// - Throws: As ``check(_:)``.
+    public static func check(path: String, type: PortType, what: String) throws {
         guard var check = FiniteCheck(type: type) else { return }
         let file = try SafetensorsFile(path: path)
         for info in file.tensors.values.sorted(by: { $0.range.lowerBound < $1.range.lowerBound }) {
             check.begin(info.name, dtype: info.dtype, elementShape: Array(info.shape.dropFirst()))
             file.withBytes(info) { check.scan($0) }
         }
-        try check.check(port: port)
+        try check.check(what)
     }
 }

@@ -93,7 +93,7 @@ public final class OutputSink: Sendable {
     /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
     public func adopt(_ port: String, path: String, type: PortType) throws {
         let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
-        if path.hasSuffix(".safetensors") { try FiniteCheck.check(path: path, type: type, port: port) }
+        if path.hasSuffix(".safetensors") { try FiniteCheck.check(path: path, type: type, what: "output '\(port)'") }
         if syncs, let handle = FileHandle(forUpdatingAtPath: path) {
             try handle.synchronize()
             try handle.close()
