@@ -124,7 +124,7 @@ public final class WeightStore: Sendable {
     private static func tidied(_ stored: [String: StoredWeight]) -> [String: StoredWeight] {
         let markers = ["scaled_fp8", "spiece_model"]
         var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(".comfy_quant") }
-        for prefix in ["model.diffusion_model.", "diffusion_model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
+        for prefix in ["model.diffusion_model.", "diffusion_model.", "model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
             result = Dictionary(uniqueKeysWithValues: result.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
         }
         for (name, weight) in result {

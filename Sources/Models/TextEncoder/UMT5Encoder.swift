@@ -65,11 +65,13 @@ public struct UMT5Encoder: Sendable {
         let gate, up, down: LinearWeight
     }
 
-    /// Builds the network from a checkpoint; a decoder beside it is ignored.
+    /// Builds the network from a checkpoint, in the names of transformers or of Wan's original; a decoder beside it is ignored. Without
+    /// `config.json` its sizes are read off the tensors.
     ///
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
-        let c: Configuration = try weights.configuration()
+        let weights = weights.translated(by: .umt5)
+        let c = try weights.configuration.isEmpty ? Configuration(readOff: weights) : weights.configuration()
         try c.check(path: weights.path)
         configuration = c
         let inner = c.heads * c.keyDim

@@ -134,8 +134,36 @@ public struct WanConfiguration: Decodable, Sendable {
         }
     }
 
+    /// Classes of Wan's original `config.json`: other keys, and fewer sizes.
+    static let originalClasses = ["WanModel", "WanAnimateModel"]
+
+    /// The configuration of a checkpoint, which is read off its tensors where `config.json` is missing or the original's.
+    ///
+    /// - Parameter weights: Under the network's names.
+    /// - Throws: `WeightError` when it does not fit its class.
+    init(_ weights: WeightStore) throws {
+        struct Original: Decodable {
+            var _class_name: String?
+            var num_heads: Int?
+            var eps: Float?
+        }
+        let original = weights.configuration.isEmpty ? nil : try weights.configuration(Original.self)
+        let isOriginal = original.map { Self.originalClasses.contains($0._class_name ?? "") } ?? true
+        if isOriginal {
+            try self.init(readOff: weights)
+            if let count = original?.num_heads {
+                guard count > 0, dim % count == 0 else { throw WeightError(path: weights.path, "config.json: num_heads \(count) does not divide the width \(dim)") }
+                (heads, headDim) = (count, dim / count)
+            }
+            eps = original?.eps ?? eps
+        } else {
+            self = try weights.configuration()
+        }
+        try check(path: weights.path)
+    }
+
     /// Refuses what no network can have.
-    func check(path: String) throws {
+    private func check(path: String) throws {
         func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
         let known = ["WanTransformer3DModel", "WanAnimateTransformer3DModel", "WanAnimate2Transformer3DModel"]
         guard known.contains(className) else { throw refuse("_class_name is '\(className)'; known are \(known.joined(separator: ", "))") }
@@ -169,7 +197,7 @@ extension WanConfiguration {
     /// The sizes of a checkpoint without `config.json`, read off its tensors; heads are 128 wide, as in all that were published.
     ///
     /// - Throws: `WeightError` when a tensor that tells a size is missing.
-    init(readOff weights: WeightStore) throws {
+    private init(readOff weights: WeightStore) throws {
         func shape(_ name: String, rank: Int) throws -> [Int] {
             guard let shape = weights.shape(name), shape.count == rank else {
                 throw WeightError(path: weights.path, "has no config.json, and no tensor '\(name)' from which the sizes of a Wan transformer could be told")
@@ -189,7 +217,8 @@ extension WanConfiguration {
         textDim = try shape("condition_embedder.text_embedder.linear_1.weight", rank: 2)[1]
         freqDim = try shape("condition_embedder.time_embedder.linear_1.weight", rank: 2)[1]
         ffnDim = try shape("blocks.0.ffn.net.0.proj.weight", rank: 2)[0]
-        layers = 1 + (weights.names.compactMap { name in name.hasPrefix("blocks.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
+        func count(_ list: String, _ tensor: String) -> Int { (0..<10_000).prefix { weights.contains("\(list).\($0).\(tensor)") }.count }
+        layers = count("blocks", "ffn.net.0.proj.weight")
         crossAttentionNorm = weights.contains("blocks.0.norm2.weight")
         imageDim = weights.shape("condition_embedder.image_embedder.norm1.weight")?.first
         addedKeyValueDim = weights.shape("blocks.0.attn2.add_k_proj.weight")?.last
@@ -201,8 +230,7 @@ extension WanConfiguration {
         motionStyleDim = try shape("motion_encoder.conv_out.weight", rank: 4)[0]
         faceHiddenDim = try shape("face_encoder.conv2.weight", rank: 3)[1]
         faceHeads = try shape("face_encoder.conv1_local.weight", rank: 3)[0] / max(1, faceHiddenDim)
-        let adapters = 1 + (weights.names.compactMap { name in name.hasPrefix("face_adapter.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
-        faceInterval = layers / adapters
+        faceInterval = layers / max(1, count("face_adapter", "to_q.weight"))
         // Channels of the motion encoder, from the picture's side down to 4.
         var side = 4, channels: [Int] = []
         while let width = weights.shape("motion_encoder.res_blocks.\(channels.count).conv1.weight")?.first {
