@@ -46,8 +46,8 @@ public struct CLIPVision: Sendable {
         func check(path: String) throws {
             func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
             let sizes = [hiddenSize, intermediateSize, layers, heads, imageSize, patchSize, channels, projectionDim]
-            guard sizes.allSatisfy({ (1...1_000_000).contains($0) }), hiddenSize % heads == 0, imageSize >= patchSize else {
-                throw refuse("sizes must be positive, hidden_size a multiple of num_attention_heads, image_size at least patch_size")
+            guard sizes.allSatisfy({ (1...65_536).contains($0) }), layers <= 1000, imageSize <= 16_384, channels <= 64, patchSize <= 1024, hiddenSize % heads == 0, imageSize >= patchSize else {
+                throw refuse("sizes must be within 1 … 65536, num_hidden_layers at most 1000, hidden_size a multiple of num_attention_heads, image_size at least patch_size")
             }
             guard ["gelu", "quick_gelu"].contains(activation) else { throw refuse("hidden_act is '\(activation)'; gelu and quick_gelu are known") }
         }
