@@ -165,7 +165,7 @@ struct WanPipelineTests {
         for (overlays, inputs) in [
             (["network"], base), (["network", "in-place"], base), (["network", "replace"], base + replace), (["controls"], base + controls),
             (["replace", "controls"], base + replace + controls), (["network", "tensors"], base + ["tensors=\(any)"]),
-            (["files", "network"], base + files),
+            (["files", "network", "lora"], base + files + ["lora=\(any)"]),
             (["files", "replace", "controls", "tensors"], base + files + replace + controls + ["tensors=\(any)"]),
         ] {
             let (graph, messages) = load("wan-animate", overlays, inputs: inputs)

@@ -221,8 +221,8 @@ extension WanConfiguration {
         textDim = try shape("condition_embedder.text_embedder.linear_1.weight", rank: 2)[1]
         freqDim = try shape("condition_embedder.time_embedder.linear_1.weight", rank: 2)[1]
         ffnDim = try shape("blocks.0.ffn.net.0.proj.weight", rank: 2)[0]
-        func count(_ list: String, _ tensor: String) -> Int { (0..<10_000).prefix { weights.contains("\(list).\($0).\(tensor)") }.count }
-        layers = count("blocks", "ffn.net.0.proj.weight")
+        func number(of list: String, with tensor: String) -> Int { (0..<10_000).prefix { weights.contains("\(list).\($0).\(tensor)") }.count }
+        layers = number(of: "blocks", with: "ffn.net.0.proj.weight")
         crossAttentionNorm = weights.contains("blocks.0.norm2.weight")
         imageDim = weights.shape("condition_embedder.image_embedder.norm1.weight")?.first
         addedKeyValueDim = weights.shape("blocks.0.attn2.add_k_proj.weight")?.last
@@ -234,7 +234,7 @@ extension WanConfiguration {
         motionStyleDim = try shape("motion_encoder.conv_out.weight", rank: 4)[0]
         faceHiddenDim = try shape("face_encoder.conv2.weight", rank: 3)[1]
         faceHeads = try shape("face_encoder.conv1_local.weight", rank: 3)[0] / max(1, faceHiddenDim)
-        faceInterval = layers / max(1, count("face_adapter", "to_q.weight"))
+        faceInterval = layers / max(1, number(of: "face_adapter", with: "to_q.weight"))
         // Channels of the motion encoder, from the picture's side down to 4.
         var side = 4, channels: [Int] = []
         while let width = weights.shape("motion_encoder.res_blocks.\(channels.count).conv1.weight")?.first {
