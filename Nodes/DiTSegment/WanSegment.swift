@@ -6,6 +6,7 @@ import Tensors
 struct WanSegment {
     let node: DiTSegment
     let vae: VideoAutoencoder
+    private let tiling: VAETiling?
     let sampling: PublishedSampling
     let context: NodeContext
 
@@ -16,6 +17,7 @@ struct WanSegment {
         self.node = node
         self.context = context
         vae = try VideoAutoencoder(WeightStore(path: (node.vae ?? node.model).part("vae")))
+        tiling = try VAETiling.of(tile: node.tile, spatialStride: vae.spatialStride)
         sampling = try PublishedSampling(model: node.model, sampler: node.sampler, steps: node.steps, shift: node.shift)
     }
 
@@ -120,7 +122,7 @@ struct WanSegment {
         guard count <= 4 * (grid.frames - 1) + 1 else {
             throw NodeError("overlap: \(count) is more than the \(4 * (grid.frames - 1) + 1) frames of the segment before; wire its 'last' with the same handover")
         }
-        var decoder = vae.decoder()
+        var decoder = vae.decoder(tiling: tiling)
         var frames: [Tensor] = []
         for index in 0..<grid.frames {
             try context.checkCancelled()
@@ -135,7 +137,7 @@ struct WanSegment {
 
     /// Encodes a clip given frame by frame `[3, 1, H, W]` to a standardised latent `[z, T, h, w]`.
     func encode(_ shape: Shape, _ frame: (Int) throws -> Tensor) throws -> Tensor {
-        var encoder = vae.encoder()
+        var encoder = vae.encoder(tiling: tiling)
         var latents: [Tensor] = []
         var next = 0
         while next < shape.frames {

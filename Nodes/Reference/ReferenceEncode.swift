@@ -13,6 +13,7 @@ public struct ReferenceEncode: Node {
     @Input("More pictures of the same person.") var images: [Image]?
     @Input("Pseudo-references: frames chosen by reference.select.") var frames: Video?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, as in vae.encode; 0: whole pictures.", in: 0...8192) var tile = 0
     @Output("One latent per picture, the person's own first.") var latents: Reference
 
     public init() {}
@@ -20,6 +21,7 @@ public struct ReferenceEncode: Node {
     public func run(in context: NodeContext) throws {
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae")), only: .encoder)
         let stride = vae.spatialStride
+        let tiling = try VAETiling.of(tile: tile, spatialStride: stride)
         let (width, height) = (image.width, image.height)
         guard width % stride == 0, height % stride == 0 else {
             throw NodeError(
@@ -46,7 +48,7 @@ public struct ReferenceEncode: Node {
         var values: [Float] = []
         for (index, picture) in pictures.enumerated() {
             try context.checkCancelled()
-            var encoder = vae.encoder()
+            var encoder = vae.encoder(tiling: tiling)
             let input = PixelConversion.tensor([picture.1], width: width, height: height)
             values += Parallel.$threads.withValue(context.threads) { encoder.encode(input) }.array
             context.progress(index + 1, of: pictures.count, "pictures")

@@ -43,17 +43,6 @@ public struct VAEEncode: Node {
     }
 }
 
-extension VAETiling {
-    /// The tiles that a node's parameter asks for, overlapping by a quarter; nil for 0.
-    static func of(tile: Int, spatialStride: Int) throws -> VAETiling? {
-        guard tile > 0 else { return nil }
-        guard tile % (4 * spatialStride) == 0 else {
-            throw NodeError("tile: \(tile) does not fit the latent grid; a multiple of \(4 * spatialStride), such as 256, is needed")
-        }
-        return VAETiling(size: tile, stride: tile / 4 * 3)
-    }
-}
-
 /// Frames of a clip, or one picture.
 struct FrameSource {
     let count, width, height: Int

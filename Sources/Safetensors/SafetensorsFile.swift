@@ -55,7 +55,7 @@ public struct SafetensorsFile: Sendable {
         }
         let length = file.withBytes { UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self)) }
         guard length <= Self.maximumHeaderLength else {
-            throw malformed("is not a safetensors file: its header claims \(length) bytes")
+            throw malformed(file.withBytes { Self.other($0) } ?? "is not a safetensors file: its header claims \(length) bytes")
         }
         guard 8 + Int(length) <= file.byteCount else {
             throw malformed("is truncated: header of \(length) bytes in a file of \(file.byteCount)")
@@ -111,6 +111,15 @@ public struct SafetensorsFile: Sendable {
             tensors[name] = info
         }
         return (tensors, metadata)
+    }
+
+    /// What a file of another kind that is often taken for this one is, by its first bytes.
+    private static func other(_ bytes: UnsafeRawBufferPointer) -> String? {
+        func begins(_ text: String) -> Bool { bytes.starts(with: text.utf8) }
+        if begins("PK\u{3}\u{4}") || bytes.starts(with: [0x80, 0x02]) { return "is a PyTorch file (pickle), not a safetensors file: convert it" }
+        if begins("GGUF") { return "is a GGUF file, not a safetensors file" }
+        if begins("version https://git-lfs") { return "is only a Git LFS pointer to a file: fetch the file itself ('git lfs pull')" }
+        return nil
     }
 
     private struct Mismatch: Error { let message: String }

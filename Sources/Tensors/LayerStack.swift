@@ -14,7 +14,7 @@ public struct LayerStack<Layer: Sendable>: Sendable {
     /// Whether all layers stay in memory.
     public var isResident: Bool { resident.count == count }
 
-    /// Builds every layer once, so that all of their tensors are checked.
+    /// Builds every layer once, so that all of their tensors are checked; layers that the files have nothing of are reported and not built.
     ///
     /// - Parameters:
     ///   - prefixes: Under which the tensors of a layer stand.
@@ -27,10 +27,17 @@ public struct LayerStack<Layer: Sendable>: Sendable {
         let isAll = weights.reserve(sizes.reduce(0, +), spare: 0)
         var resident: [Layer] = []
         var isFull = false
-        for index in 0..<count {
+        for index in 0..<count where sizes[index] > 0 {
+            let problems = weights.problemCount
             let layer = build(index)
+            guard weights.problemCount == problems else { continue }  // nobody will use it
             // The layers first in line stay: with any other rule the next pass would find none of those it begins with.
             if isAll || !isFull && weights.reserve(sizes[index], spare: sizes.max() ?? 0) { resident.append(layer) } else { isFull = true }
+        }
+        let missing = sizes.indices.filter { sizes[$0] == 0 }
+        if let first = missing.first {
+            let names = prefixes(first).joined(separator: ", ")
+            weights.report("all tensors of '\(names)' are missing\(missing.count > 1 ? ", and those of \(missing.count - 1) layers after it" : "")")
         }
         weights.count(readIsResident: false)
         self.resident = resident

@@ -124,7 +124,7 @@ public final class WeightStore: Sendable {
     private static func tidied(_ stored: [String: StoredWeight]) -> [String: StoredWeight] {
         let markers = ["scaled_fp8", "spiece_model"]
         var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(".comfy_quant") }
-        for prefix in ["model.diffusion_model.", "diffusion_model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
+        for prefix in ["model.diffusion_model.", "diffusion_model.", "model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
             result = Dictionary(uniqueKeysWithValues: result.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
         }
         for (name, weight) in result {
@@ -162,7 +162,8 @@ public final class WeightStore: Sendable {
         let standard = ["diffusion_pytorch_model.safetensors", "model.safetensors"].filter(names.contains)
         let found = standard.isEmpty ? names.filter { $0.hasSuffix(".safetensors") } : Array(standard.prefix(1))
         guard !found.isEmpty else {
-            throw WeightError(path: folder, "holds no .safetensors file")
+            let other = names.first { [".pth", ".pt", ".bin", ".ckpt", ".gguf"].contains(where: $0.hasSuffix) }
+            throw WeightError(path: folder, "holds no .safetensors file\(other.map { "; '\($0)' must be converted to one" } ?? "")")
         }
         return found.map { url.appending(path: $0).path }
     }
@@ -228,7 +229,7 @@ public final class WeightStore: Sendable {
     /// When it is missing, misshapen, not of a floating type or holds NaN or infinity, that is recorded for ``finish()`` and
     /// zeros come back, so that one pass finds all mistakes.
     public func tensor(_ name: String, shape: [Int]) -> Tensor {
-        func zeros() -> Tensor { Tensor(zeros: shape.map { max($0, 1) }) }
+        func zeros() -> Tensor { Tensor(standingInFor: shape.map { max($0, 1) }) }
         let isFirst = state.withLock { !$0.used.contains(name) }
         guard let weight = stored(name, shape: shape), let fitting = Self.fitting(weight.shape, shape) else { return zeros() }
         do {
@@ -314,6 +315,8 @@ public final class WeightStore: Sendable {
     }
 
     func report(_ problem: String) { state.withLock { $0.problems.append(problem) } }
+    /// How much is wrong so far.
+    var problemCount: Int { state.withLock { $0.problems.count } }
 
     /// Marks tensors as known though the model does not use them.
     public func ignore(where matches: (String) -> Bool) {

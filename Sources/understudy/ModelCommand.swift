@@ -12,8 +12,9 @@ struct ModelCommand: ParsableCommand {
 
     struct Forward: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "forward", abstract: "Evaluates a network once on named tensors, to check it against another implementation.")
-        @Option(help: ArgumentHelp("The model's folder.", valueName: "folder"), completion: .directory) var model: String
+            commandName: "forward", abstract: "Evaluates a network, scheduler or preprocessor once on named tensors, to check it against another implementation.")
+        @Option(help: ArgumentHelp("The model's folder or its safetensors file; or the folder of a scheduler or preprocessor.", valueName: "path"), completion: .directory)
+        var model: String
         @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
         var inputs: String
         @Option(help: ArgumentHelp("Where the outputs go, under the reference's names.", valueName: "file"), completion: .file()) var output: String
@@ -24,6 +25,8 @@ struct ModelCommand: ParsableCommand {
         @Option(help: ArgumentHelp("Weights that may stay in memory, such as 8GB; the rest is read from disk at each use.", valueName: "size"))
         var weightMemory: ByteSize?
         @Option(help: "Numbers of a transformer's large layers: f32, bf16 or int8.") var precision = Precision.f32
+        @Option(parsing: .upToNextOption, help: "Numbers of steps for a scheduler whose network is given by 'a' and 'b': a·sample + b·timestep/1000.")
+        var steps = [4, 20]
         @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
 
         func run() throws {
@@ -32,7 +35,7 @@ struct ModelCommand: ParsableCommand {
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
                 try NetworkEvaluation.evaluate(
                     model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) },
-                    inputs: SafetensorsFile(path: inputs), precision: precision)
+                    inputs: SafetensorsFile(path: inputs), precision: precision, steps: steps)
             }
             unlink(output + ".part")
             let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)

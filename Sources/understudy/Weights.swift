@@ -56,7 +56,7 @@ struct Weights: ParsableCommand {
                 let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height)
                 let weights = estimate?.weights ?? 4 * model.parameterCount
                 table.add(
-                    (folder as NSString).lastPathComponent, model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
+                    (folder as NSString).lastPathComponent, (try? store.className()) ?? model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
                     "\(byteText(weights)) in single precision", estimate?.streamed.map { "or \(byteText($0)), layers from disk" } ?? "")
                 (disk, memory) = (disk + model.byteCount, memory + weights)
             }
@@ -68,7 +68,7 @@ struct Weights: ParsableCommand {
             // The store also finds what single files cannot show: missing shards, tensors that are there twice.
             let store = try WeightStore(path: path)
             let model = try Model(path: path)
-            print("\(Terminal.output.bold(model.className))  \(store.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
+            print("\(Terminal.output.bold((try? store.className()) ?? model.className))  \(store.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
             print("stored as \(store.storedTypes.map { "\($0.type): \($0.tensors) tensors, \(byteText($0.bytes))" }.joined(separator: "; "))")
             if let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height) {
                 print("memory: \(byteText(estimate.weights)) of weights in single precision\(estimate.streamed.map { ", \(byteText($0)) where layers are read from disk as needed" } ?? "")")
@@ -114,6 +114,8 @@ struct Weights: ParsableCommand {
             case .f64: count(UInt64.self, mask: 0x7ff0_0000_0000_0000)
             case .bf16: count(UInt16.self, mask: 0x7f80)
             case .f16: count(UInt16.self, mask: 0x7c00)
+            case .f8e4m3: count(UInt8.self, mask: 0x7f)
+            case .f8e5m2: count(UInt8.self, mask: 0x7c)
             default: 0
             }
         }

@@ -73,33 +73,21 @@ struct PublishedNetworkTests {
         }
     }
 
-    /// The model of these cases is a·sample + b·timestep/1000.
-    @Test(arguments: [("scheduler_unipc_flow", 4), ("scheduler_unipc_flow", 20), ("scheduler_flow_match_euler", 4), ("scheduler_flow_match_euler", 20)])
-    func scheduler(_ name: String, _ steps: Int) throws {
+    @Test("schedulers with a linear network, and what happens before the networks", arguments: [
+        "scheduler_unipc_flow", "scheduler_flow_match_euler", "clip_image_processor", "wan_animate_preprocess",
+    ])
+    func aroundNetworks(_ name: String) throws {
         let fixture = try Case(name)
-        let a = try Tensor(fixture.inputs, "a")[0], b = try Tensor(fixture.inputs, "b")[0]
-        let isUniPC = name == "scheduler_unipc_flow"
-        let schedule = isUniPC ? PublishedSchedule.unipc(steps: steps, shift: 5) : .flowMatchEuler(steps: steps, shift: 5)
-        try fixture.expectEqual(schedule.sigmas, "steps\(steps).sigmas")
-        var samples = [try Tensor(fixture.inputs, "noise").array]
-        func velocity(_ x: [Float], _ t: Float) -> [Float] { x.map { a * $0 + b * (t / 1000) } }
-        if isUniPC {
-            let times = try fixture.outputs.array("steps\(steps).timesteps", of: Int64.self).map { Float($0) }
-            #expect(schedule.timesteps == times)
-            let sampler = UniPCSampler(schedule: schedule)
-            var state = UniPCSampler.State(sample: samples[0])
-            while !sampler.isFinished(state) {
-                sampler.advance(&state, velocity: velocity)
-                samples.append(state.sample)
-            }
-        } else {
-            try fixture.expectEqual(schedule.timesteps, "steps\(steps).timesteps")
-            for k in 0..<steps {
-                let v = velocity(samples[k], schedule.timesteps[k])
-                samples.append(zip(samples[k], v).map { $0 + (schedule.sigmas[k + 1] - schedule.sigmas[k]) * $1 })
+        let results = try NetworkEvaluation.evaluate(model: fixture.folder, inputs: fixture.inputs)
+        for output in fixture.outputs.tensors.keys.sorted() {
+            let values = try #require(results[output], "\(output)").array
+            if fixture.outputs.tensors[output]?.dtype == .i64 {
+                #expect(values == (try fixture.outputs.array(output, of: Int64.self)).map { Float($0) }, "\(output)")
+            } else {
+                try fixture.expectEqual(values, output)
             }
         }
-        try fixture.expectEqual(Array(samples.joined()), "steps\(steps).samples")
+        #expect { try NetworkEvaluation.evaluate(model: fixture.folder, inputs: Case("umt5_encoder").inputs) } throws: { $0 is SafetensorsError }
     }
 
     @Test("inputs that are missing or misshapen are errors that name them")

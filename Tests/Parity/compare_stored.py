@@ -1,6 +1,6 @@
-"""Compares what `understudy model forward` makes of stored forms of Wan transformers with the reference implementation on the same numbers:
+"""Compares what `understudy model forward` makes of stored forms of Wan's networks with the reference implementation on the same numbers:
 
-- the original checkpoints' names, in a single file without configuration, and with a program's prefix;
+- the original checkpoints' names, in a single file without configuration, with a program's prefix, and with the original's configuration;
 - 8-bit floats with one scale or one per row, in the names of both kinds of program;
 - LoRA in the styles of diffusers and PEFT, kohya, original names, with differences of weights and biases, one or two at once.
 
@@ -15,9 +15,11 @@ import sys
 import tempfile
 
 import torch
+from diffusers import AutoencoderKLWan
 from diffusers.loaders import single_file_utils as single
 from peft import LoraConfig
 from safetensors.torch import save_file
+from transformers import CLIPVisionConfig, CLIPVisionModel, UMT5Config, UMT5EncoderModel
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from compare_published import error, forward  # noqa: E402
@@ -82,6 +84,142 @@ def original(model):
     return result
 
 
+def in_block(rest):
+    """Names inside a residual block of the original autoencoders."""
+    parts = {"norm1": "residual.0", "conv1": "residual.2", "norm2": "residual.3", "conv2": "residual.6", "conv_shortcut": "shortcut"}
+    head, _, tail = rest.partition(".")
+    return f"{parts.get(head, head)}.{tail}"
+
+
+def original_vae_name(name, blocks, residual):
+    """The name in Wan2.1_VAE or, residual, Wan2.2_VAE; `blocks` residual blocks per level of the encoder."""
+    if m := re.fullmatch(r"(post_)?quant_conv\.(\w+)", name):
+        return f"conv{2 if m[1] else 1}.{m[2]}"
+    half, _, rest = name.partition(".")
+    if m := re.fullmatch(r"mid_block\.(resnets|attentions)\.(\d)\.(.*)", rest):
+        return f"{half}.middle.1.{m[3]}" if m[1] == "attentions" else f"{half}.middle.{2 * int(m[2])}.{in_block(m[3])}"
+    for own, old in {"conv_in": "conv1", "norm_out": "head.0", "conv_out": "head.2"}.items():
+        if rest.startswith(own + "."):
+            return f"{half}.{old}{rest[len(own):]}"
+    if m := re.fullmatch(r"(down|up)_blocks\.(\d+)\.(resnets\.(\d+)|(?:up|down)samplers?(?:\.0)?)\.(.*)", rest):
+        per_level = blocks if m[1] == "down" else blocks + 1
+        part = int(m[4]) if m[4] else per_level
+        if residual:
+            return f"{half}.{m[1]}samples.{m[2]}.{m[1]}samples.{part}.{in_block(m[5])}"
+        return f"{half}.upsamples.{int(m[2]) * (per_level + 1) + part}.{in_block(m[5])}"
+    m = re.fullmatch(r"down_blocks\.(\d+)\.(.*)", rest)
+    return f"{half}.downsamples.{m[1]}.{in_block(m[2])}"
+
+
+UMT5_LAYER = {"0.layer_norm": "norm1", "0.SelfAttention.q": "attn.q", "0.SelfAttention.k": "attn.k", "0.SelfAttention.v": "attn.v",
+              "0.SelfAttention.o": "attn.o", "0.SelfAttention.relative_attention_bias": "pos_embedding.embedding", "1.layer_norm": "norm2",
+              "1.DenseReluDense.wi_0": "ffn.gate.0", "1.DenseReluDense.wi_1": "ffn.fc1", "1.DenseReluDense.wo": "ffn.fc2"}
+
+
+def original_umt5_name(name):
+    if m := re.fullmatch(r"encoder\.block\.(\d+)\.layer\.(.*)\.weight", name):
+        return f"blocks.{m[1]}.{UMT5_LAYER[m[2]]}.weight"
+    return {"shared.weight": "token_embedding.weight", "encoder.final_layer_norm.weight": "norm.weight"}[name]
+
+
+CLIP_PARTS = {"embeddings.class_embedding": "cls_embedding", "embeddings.position_embedding.weight": "pos_embedding", "embeddings.patch_embedding": "patch_embedding",
+              "pre_layrnorm": "pre_norm", "post_layernorm": "post_norm", "encoder.layers": "transformer", "layer_norm": "norm", "self_attn.out_proj": "attn.proj",
+              "mlp.fc1": "mlp.0", "mlp.fc2": "mlp.2"}
+
+
+def original_clip(model):
+    state, result = dict(model.state_dict()), {}
+    for name, value in state.items():
+        name = name.removeprefix("vision_model.")
+        if name.endswith("position_ids") or name.startswith("visual_projection"):
+            continue
+        if m := re.fullmatch(r"(.*)\.self_attn\.(q|k|v)_proj\.(\w+)", name):
+            if m[2] != "q":
+                continue
+            name = f"{m[1]}.attn.to_qkv.{m[3]}"
+            value = torch.cat([v for part in "qkv" for k, v in state.items() if k.endswith(f"{m[1]}.self_attn.{part}_proj.{m[3]}")])
+        for own, old in CLIP_PARTS.items():
+            name = name.replace(own, old)
+        if name in ("cls_embedding", "pos_embedding"):
+            value = value.reshape(1, -1, value.shape[-1])
+        result["visual." + name] = value
+    result["visual.head"] = torch.ones(3, 2)
+    return result | {"log_scale": torch.zeros(())}
+
+
+def encoders(c):
+    """Autoencoders, text and image encoders in original names and without configuration, of the sizes that files without one are taken to have."""
+    import published_cases as cases
+    for residual in (False, True):
+        title = f"vae 2.{2 if residual else 1}"
+        r = Random(f"stored/vae/{residual}")
+        settings = dict(dim_mult=[1, 2, 4, 4], num_res_blocks=2, temperal_downsample=[False, True, True], z_dim=48 if residual else 16)
+        if residual:
+            settings |= WAN22_LATENTS
+        kept = cases.AutoencoderKLWan
+        cases.AutoencoderKLWan = lambda **sizes: AutoencoderKLWan(**{k: v for k, v in sizes.items() if not k.startswith("latents_")} | settings)
+        try:
+            case = CASES["vae_22" if residual else "vae_21"](r)
+        finally:
+            cases.AutoencoderKLWan = kept
+        z = settings["z_dim"]
+        case.inputs["latents_standardised"] = r.normal(1, z, 3, 4, 5)
+        expected = vae_outputs(case)
+        state = {original_vae_name(k, 2, residual): v for k, v in case.model.state_dict().items()}
+        if not residual:
+            back = single.convert_wan_vae_to_diffusers(dict(state))
+            assert all(torch.equal(v, back[k]) for k, v in case.model.state_dict().items()) and len(back) == len(case.model.state_dict())
+        path = c.folder / f"vae-{residual}.safetensors"
+        for prefix in ("", "model."):
+            save_file({prefix + k: v.clone().contiguous() for k, v in state.items()}, path)
+            c.check(f"{title}, original names{', prefix' if prefix else ''}, no configuration", case, expected, path)
+        save_file({k: v.clone().contiguous() for k, v in case.model.state_dict().items()}, path)
+        c.check(f"{title}, names of diffusers, no configuration", case, expected, path)
+    r, base = Random("stored/umt5"), CASES["umt5"](Random("stored/umt5"))
+    model = cases.randomise(UMT5EncoderModel(UMT5Config(vocab_size=210, d_model=36, d_kv=10, d_ff=70, num_layers=3, num_heads=3)), r)
+    case = cases.Case(model, base.inputs, base.run)
+    expected = case.run(model, case.inputs)
+    path = c.folder / "umt5.safetensors"
+    state = {k: v for k, v in case.model.state_dict().items() if k != "encoder.embed_tokens.weight"}
+    for title, names in (("original names", {original_umt5_name(k): v for k, v in state.items()}), ("names of transformers", state)):
+        save_file({k: v.clone().contiguous() for k, v in names.items()} | {"spiece_model": torch.zeros(9, dtype=torch.uint8)}, path)
+        c.check(f"umt5, {title}, no configuration", case, expected, path)
+    r = Random("stored/clip")
+    model = cases.randomise(CLIPVisionModel(CLIPVisionConfig(
+        hidden_size=160, intermediate_size=90, num_hidden_layers=3, num_attention_heads=2, image_size=42, patch_size=14, hidden_act="gelu")), r)
+    case = cases.Case(model, {"pixel_values": r.normal(2, 3, 42, 42)}, None)
+    out = model(pixel_values=case.inputs["pixel_values"], output_hidden_states=True)
+    expected = {"penultimate_hidden_state": out.hidden_states[-2], "last_hidden_state": out.last_hidden_state, "pooler_output": out.pooler_output}
+    path = c.folder / "clip.safetensors"
+    for title, names in (("original names", original_clip(model)), ("names of transformers", model.state_dict())):
+        save_file({k: v.clone().contiguous() for k, v in names.items()}, path)
+        c.check(f"clip, {title}, no configuration", case, expected, path)
+
+
+#: As Wan2.2-TI2V-5B-Diffusers has them in vae/config.json.
+WAN22_LATENTS = {
+    "latents_mean": [
+        -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.1570, -0.0098, 0.0375,
+        -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322, 0.1109, 0.1567, -0.0729, 0.0899,
+        -0.2799, -0.1230, -0.0313, -0.1649, 0.0117, 0.0723, -0.2839, -0.2083, -0.0520, 0.3748, 0.0152, 0.1957, 0.1433, -0.2944, 0.3573,
+        -0.0548, -0.1681, -0.0667],
+    "latents_std": [
+        0.4765, 1.0364, 0.4514, 1.1677, 0.5313, 0.4990, 0.4818, 0.5013, 0.8158, 1.0344, 0.5894, 1.0901, 0.6885, 0.6165, 0.8454, 0.4978,
+        0.5759, 0.3523, 0.7135, 0.6804, 0.5833, 1.4146, 0.8986, 0.5659, 0.7069, 0.5338, 0.4889, 0.4917, 0.4069, 0.4999, 0.6866, 0.4093,
+        0.5709, 0.6065, 0.6415, 0.4944, 0.5726, 1.2042, 0.5458, 1.6887, 0.3971, 1.0600, 0.3943, 0.5537, 0.5444, 0.4089, 0.7468, 0.7744],
+}
+
+
+def vae_outputs(case):
+    """As published_cases.vae computes them, with the model's own mean and deviation."""
+    c, x, model = case.model.config, case.inputs, case.model
+    mean, std = (torch.tensor(v).view(1, c.z_dim, 1, 1, 1) for v in (c.latents_mean, c.latents_std))
+    raw = x["latents_standardised"] * std + mean
+    video, image = model.encode(x["video"]).latent_dist, model.encode(x["image"]).latent_dist
+    return {"video_mean": video.mean, "video_logvar": video.logvar, "video_standardised": (video.mean - mean) / std, "image_mean": image.mean,
+            "decoded": model.decode(raw).sample}
+
+
 def published_width(r, make, **changes):
     """A case whose heads are 128 wide, as files without configuration are taken to have."""
     import published_cases as cases
@@ -143,6 +281,13 @@ def originals(c):
             path = c.folder / "original.safetensors"
             save_file({prefix + k: v.clone().contiguous() for k, v in original(case.model).items()}, path)
             c.check(f"{name}, original names{', prefix' if prefix else ''}, no configuration", case, expected, path)
+        folder = c.folder / f"original-{name}"
+        folder.mkdir()
+        save_file({k: v.clone().contiguous() for k, v in original(case.model).items()}, folder / "diffusion_pytorch_model.safetensors")
+        (folder / "config.json").write_text(json.dumps({
+            "_class_name": "WanAnimateModel" if name == "wan_animate" else "WanModel", "dim": 128, "eps": 1e-6, "num_heads": 1, "qk_norm": True,
+            "window_size": [-1, -1], "model_type": "i2v"}))
+        c.check(f"{name}, original names and configuration", case, expected, folder)
     case = CASES["wan_animate_2"](Random("stored/animate-2"))
     state = {}
     for k, v in case.model.state_dict().items():
@@ -253,6 +398,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         comparison = Comparison(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(folder))
         originals(comparison)
+        encoders(comparison)
         eight_bits(comparison)
         loras(comparison)
     return 1 if comparison.bad else 0

@@ -44,6 +44,15 @@ struct SafetensorsTests {
         #expect(throws: SafetensorsError.self) { try file.array("stamps", of: Int64.self, shape: [5]) }
     }
 
+    @Test("files of other kinds are told by their first bytes", arguments: [
+        "PK\u{3}\u{4}archive/data.pkl": "PyTorch", "GGUF\u{3}\u{0}\u{0}\u{0}": "GGUF", "version https://git-lfs.github.com/spec/v1": "Git LFS pointer",
+        "anything else of that length": "its header claims",
+    ])
+    func otherKinds(_ text: String, _ expected: String) throws {
+        try Data(text.utf8).write(to: URL(fileURLWithPath: path("other")))
+        #expect { _ = try SafetensorsFile(path: path("other")) } throws: { "\($0)".contains(expected) }
+    }
+
     /// Digests are taken of the header in the form that `JSONSerialization` gives it.
     @Test(arguments: [["values"], ["tokens", "times", "mask"], ["a10", "a9", "B", "a", "A", "_x", "é", "1", "x.y", "x_y", "x-y", "q\"\\n", "t\n\u{1}"]])
     func headersAreCanonical(names: [String]) throws {

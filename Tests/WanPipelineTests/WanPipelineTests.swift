@@ -161,9 +161,12 @@ struct WanPipelineTests {
         let model = "model=\(Self.fixture("pipeline_wan_animate"))"
         let base = [model, "reference=\(any)", "driving=\(any)"]
         let controls = ["pose=\(any)", "face=\(any)"], replace = ["background=\(any)", "mask=\(any)"]
+        let files = ["vae", "text_encoder", "tokenizer", "image_encoder"].map { "\($0)=\(any)" }
         for (overlays, inputs) in [
             (["network"], base), (["network", "in-place"], base), (["network", "replace"], base + replace), (["controls"], base + controls),
             (["replace", "controls"], base + replace + controls), (["network", "tensors"], base + ["tensors=\(any)"]),
+            (["files", "network", "lora"], base + files + ["lora=\(any)"]),
+            (["files", "replace", "controls", "tensors"], base + files + replace + controls + ["tensors=\(any)"]),
         ] {
             let (graph, messages) = load("wan-animate", overlays, inputs: inputs)
             #expect(graph != nil, "\(overlays): \(messages)")

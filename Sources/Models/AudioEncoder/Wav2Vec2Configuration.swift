@@ -54,7 +54,7 @@ public struct Wav2Vec2Configuration: Decodable, Sendable {
             [hiddenSize, layers, heads, intermediateSize, positionKernel, positionGroups] + convDim + convKernel
             + convStride
         guard sizes.allSatisfy({ (1...65_536).contains($0) }), !convDim.isEmpty, convDim.count == convKernel.count,
-            convDim.count == convStride.count, convDim.count <= 16, hiddenSize % heads == 0,
+            convDim.count == convStride.count, convDim.count <= 16, layers <= 1000, hiddenSize % heads == 0,
             hiddenSize % positionGroups == 0,
             eps > 0
         else {

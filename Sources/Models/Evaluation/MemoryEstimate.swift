@@ -18,8 +18,7 @@ public struct MemoryEstimate: Sendable {
     /// - Throws: `WeightError` when the configuration does not fit its class.
     public init(_ weights: WeightStore, frames: Int, width: Int, height: Int) throws {
         let name = try weights.className()
-        let isWan = ["WanTransformer3DModel", "WanAnimateTransformer3DModel"].contains(name)
-        let store = isWan ? weights.translated(by: .wanTransformer) : name == "WanAnimate2Transformer3DModel" ? weights.translated(by: .wanAnimate2) : weights
+        let store = weights.named(for: name)
         let sizes = Dictionary(uniqueKeysWithValues: store.names.map { ($0, 4 * (store.shape($0) ?? []).reduce(1, *)) })
         self.weights = sizes.values.reduce(0, +)
         let lists = [
@@ -44,13 +43,12 @@ public struct MemoryEstimate: Sendable {
         let subject = "\(frames) frames of \(width)×\(height)"
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel", "WanAnimate2Transformer3DModel":
-            let c = try store.configuration.isEmpty ? WanConfiguration(readOff: store) : store.configuration()
-            try c.check(path: store.path)
+            let c = try WanConfiguration(store)
             let tokens = (latentFrames + (name == "WanTransformer3DModel" ? 0 : 1)) * (width / 8 / c.patchSize[2]) * (height / 8 / c.patchSize[1])
             // Feed-forward: its hidden values before and after the activation, beside tokens, their normed form, gate and result.
             activations = (4 * tokens * (2 * c.ffnDim + 6 * c.dim), "\(subject), \(tokens) tokens")
         case "AutoencoderKLWan":
-            let c: VAEConfiguration = try store.configuration()
+            let c = try store.configuration.isEmpty ? VAEConfiguration(readOff: store) : store.configuration()
             let area = width * height / (c.patchSize * c.patchSize)
             activations = (4 * area * Self.planes * (c.decoderChannels ?? c.channels) * c.channelMultipliers[0], subject)
         default: activations = nil

@@ -7,18 +7,20 @@ public import Tensors
 /// Names, shapes and batches are those of the reference implementations (diffusers, transformers).
 public enum NetworkEvaluation {
     /// - Parameters:
-    ///   - path: A model folder, or one safetensors file; or a scheduler's folder.
+    ///   - path: A model folder, or one safetensors file; or the folder of a scheduler or a preprocessor.
     ///   - adapters: LoRA files that are added to its weights.
     ///   - residentLimit: Bytes of weights that may stay in memory; nil: as the machine allows.
     ///   - inputs: A file of named inputs.
     ///   - precision: What the large linear layers of transformers are rounded to.
+    ///   - steps: Numbers of steps for which a scheduler is run with a linear network.
     /// - Returns: Outputs by name.
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
     public static func evaluate(
         model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile,
-        precision: Precision = .f32
+        precision: Precision = .f32, steps: [Int] = [4, 20]
     ) throws -> [String: Tensor] {
-        if SchedulerEvaluation.isScheduler(path) { return try SchedulerEvaluation.evaluate(path, inputs) }
+        if SchedulerEvaluation.isScheduler(path) { return try SchedulerEvaluation(path).evaluate(inputs, steps: steps) }
+        if let outputs = try PreprocessingEvaluation.evaluate(path, inputs) { return outputs }
         let weights = try WeightStore(path: path, precision: precision, adapters: adapters, residentLimit: residentLimit)
         let name = try weights.className()
         let reader = Inputs(file: inputs, model: name)

@@ -46,8 +46,8 @@ public struct CLIPVision: Sendable {
         func check(path: String) throws {
             func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
             let sizes = [hiddenSize, intermediateSize, layers, heads, imageSize, patchSize, channels, projectionDim]
-            guard sizes.allSatisfy({ (1...1_000_000).contains($0) }), hiddenSize % heads == 0, imageSize >= patchSize else {
-                throw refuse("sizes must be positive, hidden_size a multiple of num_attention_heads, image_size at least patch_size")
+            guard sizes.allSatisfy({ (1...65_536).contains($0) }), layers <= 1000, imageSize <= 16_384, channels <= 64, patchSize <= 1024, hiddenSize % heads == 0, imageSize >= patchSize else {
+                throw refuse("sizes must be within 1 … 65536, num_hidden_layers at most 1000, hidden_size a multiple of num_attention_heads, image_size at least patch_size")
             }
             guard ["gelu", "quick_gelu"].contains(activation) else { throw refuse("hidden_act is '\(activation)'; gelu and quick_gelu are known") }
         }
@@ -76,15 +76,18 @@ public struct CLIPVision: Sendable {
         public let embedding: Tensor?
     }
 
-    /// Builds the network from a checkpoint, with or without the prefix `vision_model.`, alone or inside a whole CLIP.
+    /// Builds the network from a checkpoint, with or without the prefix `vision_model.`, alone or inside a whole CLIP, in the names of
+    /// transformers or of Wan's original. Without `config.json` its sizes are read off the tensors.
     ///
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
         struct Whole: Decodable { var vision_config: Configuration? }
-        let c = try weights.configuration(Whole.self).vision_config ?? weights.configuration()
+        let weights = weights.translated(by: .clipVision)
+        let root = weights.names.contains { $0.hasPrefix("vision_model.") } ? weights.scope("vision_model") : weights.root
+        let c = try weights.configuration.isEmpty
+            ? Configuration(readOff: root) : weights.configuration(Whole.self).vision_config ?? weights.configuration()
         try c.check(path: weights.path)
         configuration = c
-        let root = weights.names.contains { $0.hasPrefix("vision_model.") } ? weights.scope("vision_model") : weights.root
         let d = c.hiddenSize
         let side = c.imageSize / c.patchSize
         classEmbedding = root.tensor("embeddings.class_embedding", shape: [d]).reshaped(1, d)
@@ -106,7 +109,8 @@ public struct CLIPVision: Sendable {
         let hasProjection = weights.contains("visual_projection.weight")
         projection = hasProjection ? weights.root.tensor("visual_projection.weight", shape: [c.projectionDim, d]) : nil
         weights.ignore { name in
-            ["text_model.", "text_projection.", "logit_scale"].contains { name.hasPrefix($0) } || name.hasSuffix("position_ids")
+            ["text_model.", "text_projection.", "logit_scale", "textual.", "log_scale"].contains { name.hasPrefix($0) }
+                || name.hasSuffix("position_ids") || name == "head"  // the original's projection, which Wan does without
         }
         try weights.finish()
     }

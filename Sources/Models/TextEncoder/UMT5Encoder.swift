@@ -45,9 +45,10 @@ public struct UMT5Encoder: Sendable {
 
         func check(path: String) throws {
             func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
-            let sizes = [dim, keyDim, feedForwardDim, layers, heads, vocabulary]
-            guard sizes.allSatisfy({ (1...10_000_000).contains($0) }), buckets >= 4, buckets % 4 == 0, maximumDistance > buckets / 4 else {
-                throw refuse("sizes must be positive, relative_attention_num_buckets a multiple of 4")
+            let sizes = [dim, keyDim, feedForwardDim, heads, buckets]
+            guard sizes.allSatisfy({ (1...65_536).contains($0) }), heads * keyDim <= 65_536, (1...1000).contains(layers),
+                (1...10_000_000).contains(vocabulary), buckets >= 4, buckets % 4 == 0, maximumDistance > buckets / 4 else {
+                throw refuse("sizes must be within 1 … 65536, num_layers at most 1000, relative_attention_num_buckets a multiple of 4")
             }
             guard feedForward == "gated-gelu" else { throw refuse("feed_forward_proj is '\(feedForward)'; gated-gelu is known") }
         }
@@ -65,11 +66,13 @@ public struct UMT5Encoder: Sendable {
         let gate, up, down: LinearWeight
     }
 
-    /// Builds the network from a checkpoint; a decoder beside it is ignored.
+    /// Builds the network from a checkpoint, in the names of transformers or of Wan's original; a decoder beside it is ignored. Without
+    /// `config.json` its sizes are read off the tensors.
     ///
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
-        let c: Configuration = try weights.configuration()
+        let weights = weights.translated(by: .umt5)
+        let c = try weights.configuration.isEmpty ? Configuration(readOff: weights) : weights.configuration()
         try c.check(path: weights.path)
         configuration = c
         let inner = c.heads * c.keyDim

@@ -11,9 +11,9 @@ public struct Tokenizer {
     /// Special tokens before and after the text.
     private let prefix, suffix: [Int]
 
-    /// - Parameter folder: A folder with `tokenizer.json`.
+    /// - Parameter folder: A folder with `tokenizer.json`, or that file.
     /// - Throws: `WeightError` when there is none, or it asks for what is not known.
-    public init(folder: String) throws { try self.init(path: "\(folder)/tokenizer.json") }
+    public init(folder: String) throws { try self.init(path: folder.hasSuffix(".json") ? folder : "\(folder)/tokenizer.json") }
 
     /// - Parameter path: A `tokenizer.json`.
     /// - Throws: `WeightError` when it cannot be read, or asks for what is not known.

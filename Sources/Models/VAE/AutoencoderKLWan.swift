@@ -18,12 +18,14 @@ public struct AutoencoderKLWan: Sendable {
     /// What a program does with the network.
     public enum Half: Sendable { case encoder, decoder }
 
-    /// Builds the network from a checkpoint.
+    /// Builds the network from a checkpoint, in the names of diffusers or of the original; without `config.json` its sizes are read off
+    /// the tensors.
     ///
     /// - Parameter half: The only half that is used: the weights of the other one are not read.
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore, only half: Half? = nil) throws {
-        configuration = try weights.configuration()
+        let weights = weights.translated(by: .wanAutoencoder(in: weights.names))
+        configuration = try weights.configuration.isEmpty ? VAEConfiguration(readOff: weights) : weights.configuration()
         let z = configuration.latentChannels
         encoder = half == .decoder ? nil : VAEEncoder(weights.scope("encoder"), configuration)
         quantize = (

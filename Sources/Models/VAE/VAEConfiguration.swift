@@ -73,8 +73,11 @@ public struct VAEConfiguration: Decodable, Sendable {
             }
         }
         let sizes = [channels, decoderChannels ?? 1, latentChannels, residualBlocks, inChannels, outChannels, patchSize]
-        try require((sizes + channelMultipliers).allSatisfy { (1...65536).contains($0) }, "sizes must be between 1 and 65536")
-        try require(!channelMultipliers.isEmpty, "dim_mult must not be empty")
+        let widest = (channelMultipliers.max() ?? 1).multipliedReportingOverflow(by: max(channels, decoderChannels ?? 1))
+        try require(
+            (sizes + channelMultipliers).allSatisfy { (1...8192).contains($0) } && !widest.overflow && widest.partialValue <= 8192 && residualBlocks <= 100,
+            "sizes must be between 1 and 8192, base_dim times any of dim_mult too, num_res_blocks at most 100")
+        try require((1...16).contains(channelMultipliers.count), "dim_mult must have 1 to 16 entries")
         try require(
             temporalDownsample.count == channelMultipliers.count - 1,
             "temperal_downsample must have \(channelMultipliers.count - 1) entries, one fewer than dim_mult")

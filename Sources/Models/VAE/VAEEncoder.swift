@@ -12,6 +12,8 @@ struct VAEEncoder: Sendable {
 
     let convIn: CausalConv3d
     private let steps: [Step]
+    /// How many steps come before time is halved.
+    private let flat: Int
     let mid: VAEMidBlock
     let normOut: Tensor
     let convOut: CausalConv3d
@@ -20,11 +22,13 @@ struct VAEEncoder: Sendable {
         let levels = configuration.encoderLevels
         convIn = CausalConv3d(weights.scope("conv_in"), configuration.inChannels, levels[0].0)
         var steps: [Step] = []
+        var flat: Int?
         var scale = 1.0
         for (level, (inChannels, outChannels)) in levels.enumerated() {
             let isLast = level == levels.count - 1
             let halvesTime = !isLast && configuration.temporalDownsample[level]
             if configuration.isResidual {
+                if halvesTime { flat = flat ?? steps.count }
                 steps.append(.level(VAEDownLevel(
                     weights.scope("down_blocks", level), inChannels, outChannels, blocks: configuration.residualBlocks,
                     space: !isLast, time: halvesTime)))
@@ -38,11 +42,13 @@ struct VAEEncoder: Sendable {
                 }
             }
             if !isLast {
+                if halvesTime { flat = flat ?? steps.count }
                 steps.append(.down(VAEDownsample(weights.scope("down_blocks", steps.count), outChannels, time: halvesTime)))
                 scale /= 2
             }
         }
         self.steps = steps
+        self.flat = flat ?? steps.count
         let channels = levels[levels.count - 1].1
         mid = VAEMidBlock(weights.scope("mid_block"), channels)
         normOut = weights.tensor("norm_out.gamma", shape: [channels, 1, 1, 1])
@@ -53,16 +59,24 @@ struct VAEEncoder: Sendable {
     /// - Returns: `[2·z, 1, h, w]`.
     func callAsFunction(_ x: Tensor, _ memory: inout CausalMemory) -> Tensor {
         defer { memory.isFirstChunk = false }
-        var x = convIn(x, &memory)
-        for step in steps {
-            switch step {
-            case .residual(let block): x = block(x, &memory)
-            case .attention(let block): x = block(x)
-            case .down(let down): x = down(x, &memory)
-            case .level(let level): x = level(x, &memory)
-            }
+        // Before time is halved, frames pass one by one: the largest pictures are never held four times.
+        let frames = (0..<x.shape[1]).map { frame -> Tensor in
+            var y = convIn(x.sliced(1, frame..<(frame + 1)), &memory)
+            for step in steps[..<flat] { y = passed(y, through: step, &memory) }
+            return y
         }
-        return convOut(mid(x, &memory).channelNorm(normOut, silu: true), &memory)
+        var y = Tensor.concatenated(frames, 1)
+        for step in steps[flat...] { y = passed(y, through: step, &memory) }
+        return convOut(mid(y, &memory).channelNorm(normOut, silu: true), &memory)
+    }
+
+    private func passed(_ x: Tensor, through step: Step, _ memory: inout CausalMemory) -> Tensor {
+        switch step {
+        case .residual(let block): block(x, &memory)
+        case .attention(let block): block(x)
+        case .down(let down): down(x, &memory)
+        case .level(let level): level(x, &memory)
+        }
     }
 }
 

@@ -12,6 +12,22 @@ public struct VAETiling: Sendable {
         self.size = size
         self.stride = stride
     }
+
+    /// Tiles of so many pixels that overlap by a quarter; nil for 0.
+    ///
+    /// - Throws: ``Misfit`` when they do not lie on the latent grid.
+    public static func of(tile: Int, spatialStride: Int) throws -> VAETiling? {
+        guard tile > 0 else { return nil }
+        guard tile % (4 * spatialStride) == 0 else { throw Misfit(tile: tile, unit: 4 * spatialStride) }
+        return VAETiling(size: tile, stride: tile / 4 * 3)
+    }
+
+    /// A tile that does not lie on the latent grid.
+    public struct Misfit: Error, CustomStringConvertible {
+        let tile, unit: Int
+
+        public var description: String { "tile: \(tile) does not fit the latent grid; a multiple of \(unit), such as 256, is needed" }
+    }
 }
 
 extension AutoencoderKLWan {

@@ -26,8 +26,7 @@ public struct WanAnimate2Transformer: Sendable {
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
         let weights = weights.translated(by: .wanAnimate2)
-        let c: WanConfiguration = try weights.configuration()
-        try c.check(path: weights.path)
+        let c = try WanConfiguration(weights)
         configuration = c
         let root = weights.root
         patchEmbedding = WanTransformer.Patches(root.scope("patch_embedding"), c.inChannels, c)

@@ -134,15 +134,40 @@ public struct WanConfiguration: Decodable, Sendable {
         }
     }
 
+    /// Classes of Wan's original `config.json`: other keys, and fewer sizes.
+    static let originalClasses = ["WanModel", "WanAnimateModel"]
+
+    /// The configuration of a checkpoint, which is read off its tensors where `config.json` is missing or the original's.
+    ///
+    /// - Parameter weights: Under the network's names.
+    /// - Throws: `WeightError` when it does not fit its class.
+    init(_ weights: WeightStore) throws {
+        struct Original: Decodable {
+            var _class_name: String?
+            var num_heads: Int?
+            var eps: Float?
+        }
+        let original = weights.configuration.isEmpty ? nil : try weights.configuration(Original.self)
+        let isOriginal = original.map { Self.originalClasses.contains($0._class_name ?? "") } ?? true
+        if isOriginal {
+            try self.init(readOff: weights, heads: original?.num_heads)
+            eps = original?.eps ?? eps
+        } else {
+            self = try weights.configuration()
+        }
+        try check(path: weights.path)
+    }
+
     /// Refuses what no network can have.
-    func check(path: String) throws {
+    private func check(path: String) throws {
         func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
         let known = ["WanTransformer3DModel", "WanAnimateTransformer3DModel", "WanAnimate2Transformer3DModel"]
         guard known.contains(className) else { throw refuse("_class_name is '\(className)'; known are \(known.joined(separator: ", "))") }
-        let sizes = patchSize + [heads, headDim, inChannels, outChannels, textDim, freqDim, ffnDim, layers]
-        guard patchSize.count == 3, sizes.allSatisfy({ (1...1_000_000).contains($0) }) else {
-            throw refuse("patch_size needs three numbers, and all sizes must be positive")
+        let sizes = patchSize + [heads, headDim, inChannels, outChannels, textDim, freqDim, ffnDim]
+        guard patchSize.count == 3, sizes.allSatisfy({ (1...65_536).contains($0) }), dim <= 65_536, patchSize.allSatisfy({ $0 <= 64 }) else {
+            throw refuse("patch_size needs three numbers, and all sizes must be within 1 … 65536")
         }
+        guard (1...1000).contains(layers) else { throw refuse("num_layers is \(layers), 1 … 1000 expected") }
         guard headDim % 2 == 0, headDim >= 6, freqDim % 2 == 0 else { throw refuse("attention_head_dim and freq_dim must be even") }
         guard (imageDim == nil) == (addedKeyValueDim == nil) else {
             throw refuse("image_dim and added_kv_proj_dim go together")
@@ -153,7 +178,7 @@ public struct WanConfiguration: Decodable, Sendable {
         }
         guard isAnimate else { return }
         let animate = [motionSize, motionStyleDim, motionDim, motionOutputDim, faceHiddenDim, faceHeads, faceInterval]
-        guard animate.allSatisfy({ (1...1_000_000).contains($0) }), motionSize >= 8, motionSize & (motionSize - 1) == 0,
+        guard animate.allSatisfy({ (1...65_536).contains($0) }), faceHeads * faceHiddenDim <= 65_536, motionSize >= 8, motionSize & (motionSize - 1) == 0,
             motionDim <= motionOutputDim
         else { throw refuse("motion_encoder_size must be a power of two, and motion_dim at most motion_encoder_dim") }
         var side = motionSize
@@ -166,10 +191,11 @@ public struct WanConfiguration: Decodable, Sendable {
 }
 
 extension WanConfiguration {
-    /// The sizes of a checkpoint without `config.json`, read off its tensors; heads are 128 wide, as in all that were published.
+    /// The sizes of a checkpoint, read off its tensors.
     ///
+    /// - Parameter count: Heads, which no tensor tells; nil: heads are 128 wide, as in all that were published.
     /// - Throws: `WeightError` when a tensor that tells a size is missing.
-    init(readOff weights: WeightStore) throws {
+    private init(readOff weights: WeightStore, heads count: Int?) throws {
         func shape(_ name: String, rank: Int) throws -> [Int] {
             guard let shape = weights.shape(name), shape.count == rank else {
                 throw WeightError(path: weights.path, "has no config.json, and no tensor '\(name)' from which the sizes of a Wan transformer could be told")
@@ -183,13 +209,20 @@ extension WanConfiguration {
         let patch = try shape("patch_embedding.weight", rank: 5)
         patchSize = Array(patch[2...])
         inChannels = patch[1]
-        headDim = 128
-        heads = patch[0] / 128
+        let width = patch[0]
+        if let count {
+            guard count > 0, width % count == 0 else { throw WeightError(path: weights.path, "config.json: num_heads \(count) does not divide the width \(width)") }
+        } else if width % 128 != 0 {
+            throw WeightError(path: weights.path, "has no config.json, and is \(width) wide: heads are taken to be 128 wide then; give a folder with config.json")
+        }
+        heads = count ?? width / 128
+        headDim = heads > 0 ? width / heads : 0
         outChannels = try shape("proj_out.weight", rank: 2)[0] / max(1, patchSize.reduce(1, *))
         textDim = try shape("condition_embedder.text_embedder.linear_1.weight", rank: 2)[1]
         freqDim = try shape("condition_embedder.time_embedder.linear_1.weight", rank: 2)[1]
         ffnDim = try shape("blocks.0.ffn.net.0.proj.weight", rank: 2)[0]
-        layers = 1 + (weights.names.compactMap { name in name.hasPrefix("blocks.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
+        func number(of list: String, with tensor: String) -> Int { (0..<10_000).prefix { weights.contains("\(list).\($0).\(tensor)") }.count }
+        layers = number(of: "blocks", with: "ffn.net.0.proj.weight")
         crossAttentionNorm = weights.contains("blocks.0.norm2.weight")
         imageDim = weights.shape("condition_embedder.image_embedder.norm1.weight")?.first
         addedKeyValueDim = weights.shape("blocks.0.attn2.add_k_proj.weight")?.last
@@ -201,8 +234,7 @@ extension WanConfiguration {
         motionStyleDim = try shape("motion_encoder.conv_out.weight", rank: 4)[0]
         faceHiddenDim = try shape("face_encoder.conv2.weight", rank: 3)[1]
         faceHeads = try shape("face_encoder.conv1_local.weight", rank: 3)[0] / max(1, faceHiddenDim)
-        let adapters = 1 + (weights.names.compactMap { name in name.hasPrefix("face_adapter.") ? Int(name.split(separator: ".")[1]) : nil }.max() ?? 0)
-        faceInterval = layers / adapters
+        faceInterval = layers / max(1, number(of: "face_adapter", with: "to_q.weight"))
         // Channels of the motion encoder, from the picture's side down to 4.
         var side = 4, channels: [Int] = []
         while let width = weights.shape("motion_encoder.res_blocks.\(channels.count).conv1.weight")?.first {

@@ -46,8 +46,7 @@ public struct WanTransformer: Sendable {
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
         let weights = weights.translated(by: .wanTransformer)
-        let c = try weights.configuration.isEmpty ? WanConfiguration(readOff: weights) : weights.configuration()
-        try c.check(path: weights.path)
+        let c = try WanConfiguration(weights)
         configuration = c
         let root = weights.root
         patchEmbedding = Patches(root.scope("patch_embedding"), c.inChannels, c)
