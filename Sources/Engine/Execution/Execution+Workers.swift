@@ -61,8 +61,10 @@ extension Execution {
 
     private func came(back task: Scheduler.Task, _ outcome: Outcome) -> Errand? {
         running[task] = nil
+        var seconds = 0.0
         switch outcome {
         case .done(let commit):
+            seconds = commit.record.seconds
             noteMade(commit)
             complete(task, commit.record, commit)
             scheduler.finished(task)
@@ -75,7 +77,7 @@ extension Execution {
         case .failed(let error):
             fail(task, with: error)
         }
-        return drain(asWorker: true)
+        return drain(asWorker: true, after: seconds)
     }
 
     /// Looks again soon at a task whose key somebody else computes.

@@ -179,26 +179,35 @@ final class Execution: @unchecked Sendable {
 
     /// Carries out what the scheduler wants, until it waits for a worker or for its next turn on the queue.
     ///
-    /// - Parameter isWorker: Whether the caller is a worker that is free now.
+    /// - Parameters:
+    ///   - isWorker: Whether the caller is a worker that is free now.
+    ///   - seconds: What it ran before took.
     /// - Returns: What the caller is to run, if it is a worker: that costs less than waking another.
     @discardableResult
-    func drain(asWorker isWorker: Bool = false) -> Errand? {
+    func drain(asWorker isWorker: Bool = false, after seconds: Double = 0) -> Errand? {
         guard !isOver else { return nil }
         var own: Errand?
         // Whoever has something to run does not wait for look-ups, and whoever comes back meanwhile waits for few of them.
         var lookups = Self.lookupsAtOnce
+        // After long work, none: to wake a thread for them is little beside it.
+        var startsFirst = seconds >= Self.long && scheduler.running > 0
         var isSettling = false
         do {
             while true {
-                let count = isSettling || scheduler.running == 0 ? .max : own != nil ? 0 : max(lookups, 0)
+                let count = startsFirst ? 0 : isSettling || scheduler.running == 0 ? .max : own != nil ? 0 : max(lookups, 0)
                 let actions = scheduler.nextActions(lookups: count)
                 if actions.isEmpty {
+                    if startsFirst {
+                        startsFirst = false
+                        continue
+                    }
                     guard !ready.isEmpty, !scheduler.hasLookups else { break }
                     try admit()
                     // What was found missing is settled before anybody comes back and makes the same bytes, as a plan has it.
                     isSettling = scheduler.hasLookups
                 } else {
                     lookups -= try carryOut(actions)
+                    startsFirst = false
                 }
                 if isWorker, own == nil, !errands.isEmpty { own = errands.removeFirst() }
                 sendWorkers()
@@ -231,6 +240,8 @@ final class Execution: @unchecked Sendable {
     }
 
     private static let lookupsAtOnce = 4
+    /// In seconds.
+    private static let long = 0.001
 
     /// Has lines of the journal written while the run goes on.
     private func sendUnwritten() {
