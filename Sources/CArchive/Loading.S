@@ -17,11 +17,11 @@
     LAZY archive_read_new
     LAZY archive_read_next_header
     LAZY archive_read_open_filename
-    LAZY archive_read_support_filter_all
+    LAZY archive_read_support_filter_gzip
+    LAZY archive_read_support_filter_zstd
     LAZY archive_read_support_format_tar
     LAZY archive_write_add_filter_gzip
     LAZY archive_write_add_filter_none
-    LAZY archive_write_add_filter_xz
     LAZY archive_write_add_filter_zstd
     LAZY archive_write_close
     LAZY archive_write_data

@@ -1,4 +1,5 @@
 """What the fault programs share: the program under test, run in a session of its own, and what it leaves behind."""
+import atexit
 import hashlib
 import os
 import pathlib
@@ -24,6 +25,7 @@ def shim():
     if compiler is None:
         sys.exit("error: no C compiler found; the Swift toolchain has 'clang'")
     library = pathlib.Path(tempfile.mkdtemp(prefix="faults-")) / "calls.so"
+    atexit.register(shutil.rmtree, library.parent, ignore_errors=True)
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, FOLDER / "calls.c"], check=True)
     return library
 
