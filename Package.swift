@@ -134,7 +134,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
-        tool("benchmarks", ["Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "run.sh"]),
+        .target(name: "CPeak", path: "Tests/Benchmarks/Peak"),
+        tool("benchmarks", ["CPeak", "Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "run.sh"]),
         tool(
             "engine-benchmarks", ["Engine", "GraphKit", "Media", "MediaFilesNode", "NodeKit", "Safetensors"],
             path: "Tests/Benchmarks/Engine"),

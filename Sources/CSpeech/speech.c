@@ -144,6 +144,8 @@ int speech_speak(const char *text, const char *voice, int rate, int pitch, int r
     if (child == 0) {
         close(ends[0]);
         alarm(60);
+        // The noise comes from rand(), which whoever is in the process may have called before.
+        srand(1);
         speech_result spoken;
         memset(&spoken, 0, sizeof spoken);
         int status = speak(text, voice, rate, pitch, range, &spoken);

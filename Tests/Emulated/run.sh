@@ -4,7 +4,7 @@
 #     Tests/Emulated/run.sh
 #
 # `kernels.c` is a program without an operating system: it compares AVX2, AVX-512 and AVX-512 VNNI with double precision and with the
-# portable kernels, on Bochs' Ice Lake (two to five minutes). Bochs 2.7 has no AVX512_BF16; a second program has its two instructions
+# portable kernels, on Bochs' Ice Lake (two to five minutes). Bochs 2.7 has no AVX512_BF16; a second program has its instructions
 # in software, by Intel's definition, and tries all that is around them. Debian packages: bochs, isolinux, genisoimage.
 set -euo pipefail
 cd "$(dirname "$0")"

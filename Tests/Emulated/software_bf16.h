@@ -1,4 +1,4 @@
-// The two instructions of AVX512_BF16 that the kernels use, in AVX-512: pairs of products added to floats, and rounding to bf16.
+// The instructions of AVX512_BF16, in AVX-512: pairs of products added to floats, and rounding of one or two vectors to bf16.
 // (The hardware also takes denormal numbers for zero.)
 #pragma once
 #include <immintrin.h>
@@ -20,3 +20,5 @@ SOFTWARE_TARGET __m256i software_cvtneps(__m512 x) {
 
 #define _mm512_dpbf16_ps(sum, a, b) software_dpbf16(sum, (__m512i)(a), (__m512i)(b))
 #define _mm512_cvtneps_pbh(x) ((__m256bh)software_cvtneps(x))
+#define _mm512_cvtne2ps_pbh(high, low)                                                                                    \
+    ((__m512bh)_mm512_inserti64x4(_mm512_castsi256_si512(software_cvtneps(low)), software_cvtneps(high), 1))

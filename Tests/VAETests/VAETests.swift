@@ -61,8 +61,8 @@ struct VAETests {
         try fixture.expectEqual(vae.decode(latents.sliced(1, 0..<1)), "decoded_first")
     }
 
-    /// Rounded weights and inputs of convolutions: far from the tolerances above, and no farther than bf16 explains (PyTorch's own bf16
-    /// is at 1e-2 to 2e-2 here).
+    /// Rounded weights and inputs of convolutions, and rounded products where the processor has them: far from the tolerances above, and
+    /// no farther than PyTorch's own bf16, which is at 1.8e-2 and 1.3e-2 here.
     @Test(arguments: ["vae_wan21", "vae_wan22_residual"])
     func roundsToHalfPrecision(_ name: String) throws {
         let exact = try Fixture(name)
@@ -70,7 +70,7 @@ struct VAETests {
         let latents = exact.model.destandardized(try exact.input("latents_standardised"))
         let expected = exact.model.decode(latents), difference = rounded.decode(latents) - expected
         let error = ((difference * difference).sum() / (expected * expected).sum()).squareRoot()
-        #expect(1e-5 < error && error < 1e-2, "relative error \(error)")
+        #expect(1e-5 < error && error < (name == "vae_wan21" ? 1.8e-2 : 1.3e-2), "relative error \(error)")
     }
 
     @Test func tilesMatchDiffusers() throws {

@@ -193,9 +193,10 @@ def compare(options) -> None:
 
     options.work = options.work.resolve()
     size_name = "quick" if options.quick else "full"
-    peak = 2.0 * 4096 * 1536 * 1536 / ours(options, "peak", runs=5)["seconds"] / 1e9
-    print(f"{options.threads} threads; {peak:.0f} GFLOPS by the best f32 product of matrices or direct convolution")
-    print("| work | precision | ours | PyTorch | ratio | ratio of processor time | ours, GFLOPS | of f32 peak | memory, ours : PyTorch | from PyTorch | from our f32 |")
+    peak = ours(options, "peak", runs=5)
+    rates = ", ".join(f"{peak[name] / 1e9:.0f} in {name}" for name in ("f32", "bf16", "int8") if peak[name])
+    print(f"{options.threads} threads; multiply-adds on registers do {rates} (billions of operations a second)")
+    print("| work | precision | ours | PyTorch | ratio | ratio of processor time | ours, GFLOPS | of peak | memory, ours : PyTorch | from PyTorch | from our f32 |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name, (kind, size) in ITEMS.items():
         if options.only and not any(part in name for part in options.only):
@@ -222,7 +223,7 @@ def compare(options) -> None:
             row = [
                 name, precision, f"{mine['seconds']:.2f} s", f"{theirs[other]['seconds']:.2f} s ({other})",
                 f"{theirs[other]['seconds'] / mine['seconds']:.2f}",
-                f"{theirs[other]['processor_seconds'] / mine['processor_seconds']:.2f}", f"{rate:.0f}" if rate else "–", f"{rate / peak:.0%}" if rate else "–",
+                f"{theirs[other]['processor_seconds'] / mine['processor_seconds']:.2f}", f"{rate:.0f}" if rate else "–", f"{rate * 1e9 / (peak[precision] or peak['f32']):.0%}" if rate else "–",
                 f"{mine['peak_bytes'] / 1e9:.2f} : {theirs[other]['peak_bytes'] / 1e9:.2f} GB", f"{relative_error(own, reference):.0e}",
                 f"{relative_error(own, exact):.0e}" if exact is not None and precision != "f32" else "–",
             ]

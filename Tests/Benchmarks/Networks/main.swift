@@ -1,6 +1,8 @@
+import CPeak
 import Foundation
 import Models
 import Safetensors
+import Synchronization
 import Tensors
 
 // One measurement of our side; compare.py runs it beside PyTorch's. The result is one line of JSON, and the output tensor in a
@@ -78,12 +80,21 @@ func run() throws {
     let outcome: (seconds: Double, processor: Double, result: Tensor)
     switch options.item {
     case "peak":
-        // The best that this machine does with arithmetic: what the other rates are held against. Both do the same number of operations,
-        // a product of 4096 × 1536 × 1536; the convolution (3×1×1) is oneDNN's, the product ours.
-        let x = ramp([4096, 1536]), weight = ramp([1536, 1536])
-        let film = ramp([512, 6, 32, 32]), kernel = ramp([1536, 512, 3, 1, 1])
-        let product = measured { x.linear(weight) }, convolution = measured { film.conv3d(kernel) }
-        outcome = product.seconds < convolution.seconds ? product : convolution
+        // What the other rates are held against: operations a second of multiply-adds on registers, on all threads; 0 where there are none.
+        let threads = Parallel.threads, steps = 20_000_000
+        let rates = [("f32", PEAK_F32), ("bf16", PEAK_BF16), ("int8", PEAK_INT8)].map { name, kind in
+            let operations = Mutex(0.0)
+            let time = measured {
+                operations.withLock { $0 = 0 }
+                Parallel.forEach(count: threads) { _ in
+                    let done = peak_run(kind, steps)
+                    operations.withLock { $0 += done }
+                }
+                return Tensor(zeros: [1])
+            }
+            return "\"\(name)\": \(operations.withLock { $0 } / time.seconds)"
+        }
+        return print("{\"name\": \"peak\", \(rates.joined(separator: ", "))}")
     case "linear":
         let x = try input("x"), bias = try input("bias")
         let weight = LinearWeight(try input("weight"), precision)
