@@ -9,8 +9,8 @@ public final class ConvolutionWeight: Sendable {
     public let shape: [Int]
     /// Whether convolutions with this weight take ``ClipFrame``s.
     public let takesFrames: Bool
-    /// Whether numbers may be rounded to bf16.
-    fileprivate let isRounded: Bool
+    /// Whether what is multiplied may be rounded to bf16.
+    fileprivate let multipliesRounded: Bool
     private enum Form: Sendable {
         case plain(Tensor)
         case rounded(TensorStorage)
@@ -20,14 +20,16 @@ public final class ConvolutionWeight: Sendable {
     /// Transformed weights of more bytes are not kept.
     private static let kept = 8 << 20
 
-    /// - Parameter precision: With any but f32, a weight that Winograd's method takes is rounded to bf16, in half the memory; so is what
-    ///   is multiplied, where the processor multiplies bf16.
-    public init(_ tensor: Tensor, _ precision: Precision = .f32) {
+    /// - Parameters:
+    ///   - precision: With any but f32, a weight that Winograd's method takes is rounded to bf16, in half the memory.
+    ///   - multipliesExactly: Whether products are of single precision then, too. Otherwise what is multiplied is rounded after the transforms,
+    ///     where the processor multiplies bf16: twice as fast.
+    public init(_ tensor: Tensor, _ precision: Precision = .f32, multipliesExactly: Bool = false) {
         precondition(tensor.rank == 5, "the weight of a 3D convolution has five dimensions, not \(tensor.shape)")
         shape = tensor.shape
         takesFrames = WinogradConvolution.applies(inChannels: shape[1], kernel: Array(shape[2...]))
-        isRounded = takesFrames && precision != .f32
-        form = Mutex(isRounded ? .rounded(LinearWeight.rounded(tensor)) : .plain(tensor))
+        multipliesRounded = takesFrames && precision != .f32 && !multipliesExactly
+        form = Mutex(takesFrames && precision != .f32 ? .rounded(LinearWeight.rounded(tensor)) : .plain(tensor))
     }
 
     /// The plain numbers, if the weight is not for Winograd's method.
@@ -145,7 +147,7 @@ extension Tensor {
         precondition(output.allSatisfy { $0 > 0 }, "a convolution with weight \(weight.shape) over \(input) leaves nothing")
         let convolution = WinogradConvolution(
             inChannels: first[0], outChannels: weight.shape[0], input: input, output: output, time: kernel[0], padding: padding,
-            isDoubled: isDoubled, isRounded: weight.isRounded)
+            isDoubled: isDoubled, isRounded: weight.multipliesRounded)
         let weights = weight.transformed(for: convolution)
         let source = Shared(frames.map(\.native)), offsets = Shared(bias.pointer)
         return withExtendedLifetime((frames, bias)) {

@@ -349,9 +349,13 @@ public final class WeightStore: Sendable {
 public struct WeightScope: Sendable {
     public let store: WeightStore
     public let prefix: String
+    /// Whether convolutions multiply in single precision even where weights and frames are kept in bf16.
+    public var multipliesExactly = false
 
     /// A scope inside this one.
-    public func scope(_ name: String) -> WeightScope { WeightScope(store: store, prefix: full(name)) }
+    public func scope(_ name: String) -> WeightScope {
+        WeightScope(store: store, prefix: full(name), multipliesExactly: multipliesExactly)
+    }
     /// A numbered scope inside this one, `name.index`.
     public func scope(_ name: String, _ index: Int) -> WeightScope { scope("\(name).\(index)") }
     /// A tensor of the given shape; see ``WeightStore/tensor(_:shape:)``.

@@ -22,7 +22,9 @@ struct CausalConv3d: Sendable {
 
     init(_ weights: WeightScope, _ inChannels: Int, _ outChannels: Int, _ kernel: [Int] = [3, 3, 3]) {
         name = weights.prefix
-        weight = ConvolutionWeight(weights.tensor("weight", shape: [outChannels, inChannels] + kernel), weights.store.precision)
+        weight = ConvolutionWeight(
+            weights.tensor("weight", shape: [outChannels, inChannels] + kernel), weights.store.precision,
+            multipliesExactly: weights.multipliesExactly)
         bias = weights.tensor("bias", shape: [outChannels])
         isRounded = weights.store.precision != .f32
     }

@@ -19,6 +19,9 @@ struct VAEEncoder: Sendable {
     let convOut: CausalConv3d
 
     init(_ weights: WeightScope, _ configuration: VAEConfiguration) {
+        // Latents of single pictures would be farther from those of single precision than PyTorch's in bf16 are.
+        var weights = weights
+        weights.multipliesExactly = true
         let levels = configuration.encoderLevels
         convIn = CausalConv3d(weights.scope("conv_in"), configuration.inChannels, levels[0].0)
         var steps: [Step] = []
