@@ -4,11 +4,6 @@
 #define QUERIES US_ATTENTION_ROWS
 #define BLOCK 128
 
-/// 32-bit units that hold `count` elements.
-#ifndef UNITS
-#define UNITS(kind, count) ((kind) == US_KIND_BF16 ? ((count) + 1) / 2 : (count))
-#endif
-
 // Packed keys: for every COLUMNS keys, [units of the width][columns]. Packed values: for every BLOCK keys and every panel of
 // columns, [units of the block][columns].
 

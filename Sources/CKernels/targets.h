@@ -14,6 +14,8 @@
 
 /// What a 32-bit unit of a product holds: a float, two bf16, or integers (two of 16 bits, four of 8 where there is VNNI).
 enum us_kind { US_KIND_F32, US_KIND_BF16, US_KIND_INT };
+/// 32-bit units that hold `count` elements of f32 or bf16.
+#define UNITS(kind, count) ((kind) == US_KIND_BF16 ? ((count) + 1) / 2 : (count))
 
 #if defined(__x86_64__)
 #define DISPATCH(level, name, arguments)                                                                        \

@@ -2,11 +2,6 @@
 // pixels. A task takes rows of such tiles through all frames: input frames are transformed once and kept while a later frame needs them.
 // `kind` is US_KIND_F32 or US_KIND_BF16: transformed pixels and weights rounded to bf16, two channels to a unit, sums in f32.
 
-/// 32-bit units that hold `count` elements.
-#ifndef UNITS
-#define UNITS(kind, count) ((kind) == US_KIND_BF16 ? ((count) + 1) / 2 : (count))
-#endif
-
 TARGET US_INLINE NAME(four) NAME(load_four)(const bool bf16, const void *x, size_t index) {
     if (!bf16) return *(const NAME(four_any) *)(const void *)((const float *)x + index);
     typedef uint16_t halves __attribute__((vector_size(8)));
