@@ -24,7 +24,7 @@ func lazy(_ name: String) -> Target {
 /// A node family: the Swift target `<folder>Node` in `Nodes/<folder>`. It sees NodeKit and libraries, never another node.
 func node(_ folder: String, _ dependencies: [Target.Dependency] = []) -> Target {
     .target(
-        name: "\(folder)Node", dependencies: ["NodeKit"] + dependencies, path: "Nodes/\(folder)",
+        name: "\(folder)Node", dependencies: ["Locking", "NodeKit"] + dependencies, path: "Nodes/\(folder)",
         exclude: ["README.md"], swiftSettings: settings)
 }
 
@@ -59,20 +59,22 @@ let lazyLibraries: [Target] = [
 
 let libraries: [Target] = [
     .target(name: "CKernels", dependencies: ["COneDNN"], path: "Sources/CKernels"),
-    library("Safetensors"),
-    library("Tensors", ["Safetensors", "CKernels", "COpenBLAS"]),
-    library("Models", ["Tensors"]),
+    .target(name: "CLinux", path: "Sources/CLinux"),
+    library("Locking"),
+    library("Safetensors", ["CLinux"]),
+    library("Tensors", ["Locking", "Safetensors", "CKernels", "COpenBLAS"]),
+    library("Models", ["Locking", "Tensors"]),
     library("Media", ["CFFmpeg"]),
     .target(name: "CSpeech", path: "Sources/CSpeech", linkerSettings: [.linkedLibrary("dl")]),
     library("Drawing", ["CCairo"]),
     library("Perception", ["Drawing", "CZlib"]),
     library("PerceptionValues", ["NodeKit", "Perception"]),
-    library("NodeKit", ["Safetensors", "CCrypto"]),
+    library("NodeKit", ["Locking", "Safetensors", "CCrypto"]),
     library("NodeTesting", ["NodeKit"]),
     library("GraphKit", ["NodeKit", "CLibYAML"]),
     library("Inspection", ["NodeKit", "Drawing", "Media", "Perception"]),
     library(
-        "Engine", ["GraphKit", "CArchive", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"), log],
+        "Engine", ["GraphKit", "Locking", "CArchive", .product(name: "GRDB", package: "GRDB.swift"), .product(name: "GRDBSQLite", package: "GRDB.swift"), log],
         exclude: ["External/PROTOCOL.md"]),
 ]
 
@@ -130,12 +132,12 @@ let package = Package(
         .executableTarget(
             name: "understudy",
             dependencies: [
-                "Engine", "NodeCatalog", "Inspection", "Models", "Tensors", "Safetensors",
+                "Engine", "NodeCatalog", "Inspection", "Locking", "Models", "Tensors", "Safetensors",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"), log,
             ],
             path: "Sources/understudy", swiftSettings: settings),
         .target(name: "CPeak", path: "Tests/Benchmarks/Peak"),
-        tool("benchmarks", ["CPeak", "Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "run.sh"]),
+        tool("benchmarks", ["CPeak", "Locking", "Models", "Safetensors", "Tensors"], path: "Tests/Benchmarks/Networks", exclude: ["compare.py", "run.sh"]),
         tool(
             "engine-benchmarks", ["Engine", "GraphKit", "Media", "MediaFilesNode", "NodeKit", "Safetensors"],
             path: "Tests/Benchmarks/Engine"),
@@ -154,7 +156,7 @@ let package = Package(
             "NetworkNodeTests",
             [
                 "Models", "DiTSegmentNode", "FaceMotionNode", "PoseEncoderNode", "ReferenceNode", "SkeletonNetworkNode", "VAENode",
-                "NodeKit", "NodeTesting", "Safetensors", "Tensors",
+                "Locking", "NodeKit", "NodeTesting", "Safetensors", "Tensors",
             ]),
         tests(
             "PerceptionTests",
@@ -163,7 +165,7 @@ let package = Package(
                 "HeadNode", "PoseMapsNode", "FaceCropNode",
             ], resources: [.copy("Fixtures")]),
         tests("GraphKitTests", ["GraphKit"]),
-        tests("EngineTests", ["Engine", "NodeTesting", "ActorNode", "TensorFilesNode"]),
+        tests("EngineTests", ["Engine", "Locking", "NodeTesting", "ActorNode", "TensorFilesNode"]),
         tests("ExampleTests", ["Engine", "NodeCatalog", "MediaFilesNode", "NodeTesting"]),
         tests("WanPipelineTests", ["Engine", "NodeCatalog", "NodeTesting", "Safetensors"]),
         tests("MediaTests", ["Media"]),

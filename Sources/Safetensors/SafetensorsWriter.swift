@@ -1,3 +1,5 @@
+import CLinux
+import Dispatch
 import Foundation
 
 /// Writes a safetensors file front to back, one tensor after another, without knowing their lengths beforehand.
@@ -28,6 +30,13 @@ public final class SafetensorsWriter {
 
     /// Data of up to this many bytes wait in memory, so that a small file is written in one go.
     private static let bufferLimit = 64 << 10
+    /// Pieces of at least this many bytes are worth a second thread.
+    private static let besideLimit = 1 << 20
+    /// After so many bytes the disk is told to begin, so that little is left to wait for when the file is synced.
+    private static let kickInterval = 8 << 20
+
+    /// Whether large pieces are shown to `observe` on a second thread while they are written.
+    public var observesBeside = false
 
     private let reserved: Int
     private let keeps: Bool
@@ -38,6 +47,9 @@ public final class SafetensorsWriter {
     private var entries: [Entry] = []
     private var dataCount = 0
     private let observe: ((UnsafeRawBufferPointer) -> Void)?
+    private lazy var observing = DispatchQueue(label: "understudy.observe", qos: .userInitiated)
+    /// How many bytes were written to the file, and how many of these the disk was told to take.
+    private var (written, kicked) = (0, 0)
 
     /// - Parameters:
     ///   - path: Where the file goes; none must be there.
@@ -197,6 +209,18 @@ public final class SafetensorsWriter {
                 try ([UInt8](repeating: 0x20, count: 8 + reserved) + buffer).withUnsafeBytes { try writeAll($0) }
                 buffer = []
             }
+            if let observe, observesBeside, bytes.count >= Self.besideLimit {
+                try withoutActuallyEscaping(observe) { observe in
+                    // Safe: it has seen the bytes before this function returns.
+                    nonisolated(unsafe) let (observe, bytes) = (observe, bytes)
+                    let seen = DispatchGroup()
+                    observing.async(group: seen) { observe(bytes) }
+                    defer { seen.wait() }
+                    try writeAll(bytes)
+                }
+                dataCount += bytes.count
+                return
+            }
             try writeAll(bytes)
         }
         observe?(bytes)
@@ -210,7 +234,11 @@ public final class SafetensorsWriter {
             if written < 0, errno == EINTR { continue }
             guard written > 0 else { throw failure("write") }
             rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+            self.written += written
         }
+        guard keeps, written - kicked >= Self.kickInterval else { return }
+        begin_writeback(descriptor, Int64(kicked), Int64(written - kicked))
+        kicked = written
     }
 
     private func failure(_ verb: String) -> SafetensorsError {

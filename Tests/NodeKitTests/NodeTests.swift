@@ -128,6 +128,27 @@ struct NodeTests {
         }
     }
 
+    /// Pieces above and below what a second thread is worth, and more than the disk is told to begin with at once.
+    @Test func oneThreadAndTwoMakeTheSameFile() throws {
+        let pieces = [3 << 20, 17, 5 << 20, 1 << 20, 1, 2 << 20].enumerated().map { index, count in
+            [UInt8](unsafeUninitializedCapacity: count) { buffer, made in
+                for byte in 0..<count { buffer[byte] = UInt8(truncatingIfNeeded: byte &* 31 &+ index) }
+                made = count
+            }
+        }
+        let folder = try bench.makeFolder()
+        let files = try [1, 2].map { threads in
+            let path = "\(folder)/\(threads).safetensors"
+            let writer = try ArtifactWriter(path: path, type: .tensor, threads: threads)
+            writer.begin("bytes", dtype: .u8, elementShape: [])
+            for piece in pieces { try writer.append(piece) }
+            #expect(try writer.finish() == Artifact.digest(ofFile: path, isTensorFile: true))
+            return try Data(contentsOf: URL(filePath: path))
+        }
+        #expect(files[0] == files[1])
+        #expect(files[0].suffix(pieces.map(\.count).reduce(0, +)) == Data(pieces.joined()))
+    }
+
     /// Known answers of Philox 4×32-10 from the Random123 distribution.
     @Test func philoxMatchesItsKnownAnswers() {
         let zero = Randomness(seed: 0).words(at: 0)

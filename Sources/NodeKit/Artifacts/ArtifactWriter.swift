@@ -21,9 +21,10 @@ public final class ArtifactWriter {
     ///   - path: Where to write; the file must not exist.
     ///   - headerCapacity: Bytes reserved for the header of a large file beyond the metadata given here.
     ///   - keeps: False to compute the digest only: nothing is written then.
+    ///   - threads: With more than one, large pieces are hashed beside being written.
     ///   - willCreate: Called before the file is created, for instance to make its folder.
     public init(
-        path: String, type: PortType, headerCapacity: Int = 4096, keeps: Bool = true,
+        path: String, type: PortType, headerCapacity: Int = 4096, keeps: Bool = true, threads: Int = 1,
         willCreate: (() throws -> Void)? = nil
     ) throws {
         self.type = type
@@ -34,7 +35,11 @@ public final class ArtifactWriter {
         writer = try SafetensorsWriter(
             path: path, metadata: [Artifact.typeKey: type.name, Artifact.metadataKey: "{}"],
             headerCapacity: headerCapacity, keeps: keeps, willCreate: willCreate, observe: { hasher.update($0) })
+        writer.observesBeside = threads > 1
     }
+
+    /// Hashes in the thread that writes: there is one for both.
+    func hashInTurn() { writer.observesBeside = false }
 
     /// Sets the metadata, as JSON with sorted keys; may be called again until the artifact is finished.
     public func set(metadata: some Encodable) throws {

@@ -1,5 +1,5 @@
 import Foundation
-import Synchronization
+import Locking
 
 /// Where a running node's outputs go: a folder of temporary files that the engine takes over when the node is done.
 public final class OutputSink: Sendable {
@@ -31,18 +31,21 @@ public final class OutputSink: Sendable {
     public let folder: String
     private let syncs: Bool
     private let inlineLimit: Int
+    private let threads: Int
     let offer: Offer?
-    private let written = Mutex<[String: Written]>([:])
-    private let lists = Mutex<Set<String>>([])
+    private let written = Locked<[String: Written]>([:])
+    private let lists = Locked<Set<String>>([])
 
     /// - Parameters:
     ///   - syncs: Whether files are synced to disk when they are finished.
     ///   - inlineLimit: Safetensors artifacts of fewer bytes are kept in memory instead of in files.
+    ///   - threads: The node's own; with more than one, large values are hashed beside being written.
     ///   - offer: Asked when a node is about to write frames whose times it knows; nil: all are stored.
-    public init(folder: String, syncs: Bool = true, inlineLimit: Int = 0, offer: Offer? = nil) {
+    public init(folder: String, syncs: Bool = true, inlineLimit: Int = 0, threads: Int = 1, offer: Offer? = nil) {
         self.folder = folder
         self.syncs = syncs
         self.inlineLimit = inlineLimit
+        self.threads = threads
         self.offer = offer
     }
 
@@ -64,7 +67,8 @@ public final class OutputSink: Sendable {
     /// Begins an artifact for a port.
     public func makeWriter(_ port: String, type: PortType, headerCapacity: Int = 4096) throws -> ArtifactWriter {
         try ArtifactWriter(
-            path: "\(folder)/\(port).safetensors", type: type, headerCapacity: headerCapacity, willCreate: makeFolder)
+            path: "\(folder)/\(port).safetensors", type: type, headerCapacity: headerCapacity, threads: threads,
+            willCreate: makeFolder)
     }
 
     /// Finishes an artifact that ``makeWriter(_:type:headerCapacity:)`` began.

@@ -128,6 +128,7 @@ public final class FrameWriter {
         self.writer = writer
         self.stream = stream
         behind = threads > 1 && stream == nil ? WriteBehind() : nil
+        if behind != nil, threads < 3 { writer.hashInTurn() }
         self.timeBase = timeBase
         byteCount = width * height * 3
         writer.begin("frames", dtype: .u8, elementShape: [height, width, 3])
