@@ -2,7 +2,7 @@ import Dispatch
 import Foundation
 import Perception
 import Safetensors
-import Synchronization
+import Locking
 
 /// Writes shards of clips for training.
 public struct ActorDatasetWriter: Sendable {
@@ -123,7 +123,7 @@ public struct ActorDatasetWriter: Sendable {
         let stack = try ActorClipStack(folder: scratch, tensors: tensors)
         for start in stride(from: range.lowerBound, to: range.upperBound, by: max(1, threads)) {
             let batch = start..<min(start + max(1, threads), range.upperBound)
-            let made = Mutex<[Int: Result<Clip, any Error>]>([:])
+            let made = Locked<[Int: Result<Clip, any Error>]>([:])
             DispatchQueue.concurrentPerform(iterations: batch.count) { i in
                 let clip = Result { try self.clip(batch.lowerBound + i) }
                 made.withLock { $0[i] = clip }

@@ -1,7 +1,7 @@
 import CSpeech
 import Foundation
 import NodeKit
-import Synchronization
+import Locking
 
 /// Spoken text: sound, and the mouth shapes that go with it.
 struct ActorSpeech: Sendable {
@@ -13,7 +13,7 @@ struct ActorSpeech: Sendable {
 
     var duration: Double { Double(samples.count) / Double(Self.sampleRate) }
 
-    private static let turn = Mutex(())
+    private static let turn = Locked(())
 
     /// Speaks `text` with a voice drawn from `seed`.
     ///

@@ -1,5 +1,5 @@
 import Models
-import Synchronization
+import Locking
 import Tensors
 
 /// The keys and values of the references that segments were generated with last: those of the next segment are mostly the same.
@@ -20,7 +20,7 @@ final class ReferenceMemory: Sendable {
     /// That of all segments of the process.
     static let shared = ReferenceMemory()
 
-    private let entries = Mutex<[Entry]>([])
+    private let entries = Locked<[Entry]>([])
     /// A network is run with its references and, for guidance, without.
     private static let count = 2
     /// Bytes; larger ones are not worth the memory between segments.

@@ -1,6 +1,6 @@
 import Models
 import NodeKit
-import Synchronization
+import Locking
 import Tensors
 
 /// Face crops → face motion tokens.
@@ -34,7 +34,7 @@ public struct FaceMotionVideo: Node {
         for start in stride(from: 0, to: count, by: batch) {
             try context.checkCancelled()
             let frames = (start..<min(start + batch, count)).map { crops.frame($0) }
-            let results = Mutex([[Float]](repeating: [], count: frames.count))
+            let results = Locked([[Float]](repeating: [], count: frames.count))
             Parallel.$threads.withValue(context.threads) {
                 Parallel.forEach(count: frames.count) { index in
                     let picture = PixelConversion.tensor([frames[index]], width: side, height: side).squeezed(1)

@@ -1,6 +1,6 @@
 import Models
 import NodeKit
-import Synchronization
+import Locking
 import Tensors
 
 /// Skeleton, face and head from pixels by a small network: for generated actors, which MediaPipe does not know.
@@ -35,7 +35,7 @@ public struct SkeletonNetwork: Node {
         for start in stride(from: 0, to: source.count, by: batch) {
             try context.checkCancelled()
             let frames = (start..<min(start + batch, source.count)).map { source.frame($0) }
-            let results = Mutex([KeypointReading?](repeating: nil, count: frames.count))
+            let results = Locked([KeypointReading?](repeating: nil, count: frames.count))
             let fit = SquareFit(width: source.width, height: source.height, side: network.configuration.imageSize)
             Parallel.$threads.withValue(context.threads) {
                 Parallel.forEach(count: frames.count) { index in

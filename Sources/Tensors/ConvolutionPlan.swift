@@ -1,5 +1,5 @@
 import CKernels
-import Synchronization
+import Locking
 
 /// Sizes and layout of one piece of a convolution, over (time, height, width).
 struct ConvolutionShape: Hashable, Sendable {
@@ -28,7 +28,7 @@ final class ConvolutionPlan: @unchecked Sendable {
     private let workByteCount: Int
     fileprivate let weightByteCount: Int
 
-    private static let plans = Mutex<[ConvolutionShape: ConvolutionPlan]>([:])
+    private static let plans = Locked<[ConvolutionShape: ConvolutionPlan]>([:])
 
     /// The plan of a shape, made on first use.
     static func plan(_ shape: ConvolutionShape) -> ConvolutionPlan {

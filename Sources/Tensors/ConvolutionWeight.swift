@@ -1,5 +1,5 @@
 import CKernels
-import Synchronization
+import Locking
 
 /// The weight of a 3D convolution with steps of 1, `[out, in, kt, kh, kw]`.
 ///
@@ -16,7 +16,7 @@ public final class ConvolutionWeight: Sendable {
         case rounded(TensorStorage)
         case transformed(WinogradWeights)
     }
-    private let form: Mutex<Form>
+    private let form: Locked<Form>
     /// Transformed weights of more bytes are not kept.
     private static let kept = 8 << 20
 
@@ -29,7 +29,7 @@ public final class ConvolutionWeight: Sendable {
         shape = tensor.shape
         takesFrames = WinogradConvolution.applies(inChannels: shape[1], kernel: Array(shape[2...]))
         multipliesRounded = takesFrames && precision != .f32 && !multipliesExactly
-        form = Mutex(takesFrames && precision != .f32 ? .rounded(LinearWeight.rounded(tensor)) : .plain(tensor))
+        form = Locked(takesFrames && precision != .f32 ? .rounded(LinearWeight.rounded(tensor)) : .plain(tensor))
     }
 
     /// The plain numbers, if the weight is not for Winograd's method.

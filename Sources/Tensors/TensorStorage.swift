@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 
 #if canImport(Glibc)
     import Glibc
@@ -13,7 +13,7 @@ final class TensorStorage: @unchecked Sendable {
     let base: UnsafeMutablePointer<Float>
     let count: Int
     /// Forms of the same numbers that are dear to make, for instance weights packed for a convolution.
-    let derived = Mutex<[any DerivedForm]>([])
+    let derived = Locked<[any DerivedForm]>([])
 
     /// Who owns the memory, if not this object; it is told when the memory is not needed any more.
     private let lender: (any StorageLender)?
@@ -80,7 +80,7 @@ private final class StoragePool: @unchecked Sendable {
             return Array(waiting[..<dropped])
         }
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     func take(byteCount: Int) -> UnsafeMutableRawPointer {
         guard byteCount >= Self.smallest else { return AlignedMemory.allocate(byteCount: byteCount) }
@@ -176,7 +176,7 @@ final class WorkMemory: @unchecked Sendable {
         var base: UnsafeMutableRawPointer
         var byteCount: Int
     }
-    private let free = Mutex<[Block]>([])
+    private let free = Locked<[Block]>([])
 
     /// Lends 64-byte aligned memory to the closure; its content is arbitrary.
     func lend<R>(byteCount: Int, _ body: (UnsafeMutableRawPointer) throws -> R) rethrows -> R {

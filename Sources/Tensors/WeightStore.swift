@@ -1,7 +1,7 @@
 import CKernels
 import Foundation
 import Safetensors
-import Synchronization
+import Locking
 
 /// Why the weights of a model could not be loaded; the message names file, tensor and both shapes.
 public struct WeightError: Error, Sendable, CustomStringConvertible {
@@ -39,7 +39,7 @@ public final class WeightStore: Sendable {
     private let stored: [String: StoredWeight]
     private let adapters: [LowRankAdapter]
     private let weights: [String: StoredWeight]
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     private struct State {
         var used: Set<String> = []
@@ -110,7 +110,7 @@ public final class WeightStore: Sendable {
         }
         let merged = AdapterMerging(weights, names: names, adapters: adapters)
         self.weights = merged.weights
-        state = Mutex(State(problems: problems + merged.problems))
+        state = Locked(State(problems: problems + merged.problems))
     }
 
     /// The same checkpoint under the names of a network.

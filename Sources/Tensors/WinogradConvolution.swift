@@ -1,5 +1,4 @@
 import CKernels
-import Synchronization
 
 /// A 3×3 convolution (1 or 3 in time, all steps 1) of one clip by Winograd's method, and how it is cut into tasks: by its size alone.
 struct WinogradConvolution: Sendable {

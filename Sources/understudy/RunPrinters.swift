@@ -1,6 +1,6 @@
 import Engine
 import Foundation
-import Synchronization
+import Locking
 
 /// Shows the events of a run.
 protocol RunPrinter: Sendable {
@@ -52,7 +52,7 @@ final class ProgressPrinter: RunPrinter {
         var unknown = 0
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let terminal = Terminal.output
 
     func handle(_ event: RunEvent) {

@@ -20,10 +20,10 @@ struct Understudy: ParsableCommand {
 
     static func main() {
         CutFiles.report()
-        // Most commands ask for them in a moment: they are made while the command line is read.
-        DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
         do {
             try OpenFiles.prepare()
+            // Most commands ask for them in a moment: they are made while the command line is read. Not before: Dispatch opens files.
+            DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
             var command = try parseAsRoot()
             try command.run()
         } catch let failure as Failure {

@@ -3,7 +3,7 @@ import Engine
 import Foundation
 import GraphKit
 import NodeKit
-import Synchronization
+import Locking
 
 /// `run --watch`: runs, waits for a save, and runs again; a save while it runs stops what the edit made pointless.
 final class WatchLoop {
@@ -26,13 +26,13 @@ final class WatchLoop {
 
     private final class Background: Sendable {
         let cancellation = Cancellation()
-        let result = Mutex<Result<RunSummary, any Error>?>(nil)
+        let result = Locked<Result<RunSummary, any Error>?>(nil)
         var isOver: Bool { result.withLock { $0 != nil } }
     }
 
     /// Whether Ctrl-C came.
     private final class Interruption: Sendable {
-        private let state = Mutex(false)
+        private let state = Locked(false)
         var isRequested: Bool { state.withLock { $0 } }
         /// - Returns: Whether it had come before.
         func request() -> Bool {

@@ -1,5 +1,6 @@
 @testable import Engine
 import Foundation
+import Locking
 import NodeKit
 import Testing
 

@@ -1,6 +1,7 @@
 @testable import Engine
 import Foundation
 import GRDB
+import Locking
 import NodeKit
 import Testing
 

@@ -174,6 +174,8 @@ import Testing
             }
             let failing = pick(3) == 0 ? pick(count) : -1
             var running: Set<Int> = [], granted: [Int: (threads: Int, memory: Int)] = [:]
+            // Those that have run and are not over: what depends on them does not begin.
+            var concluding: Set<Int> = []
             var over: Set<Int> = [], stalled = 0
             while !scheduler.isFinished, stalled < 3 {
                 let actions = scheduler.nextActions()
@@ -205,8 +207,16 @@ import Testing
                 #expect(used.reduce(0) { $0 + $1.memory } <= memory || used.count == 1, "seed \(seed), round \(round)")
                 #expect(running.count { requests[$0].limit != nil } <= 2, "seed \(seed), round \(round)")
                 #expect(scheduler.freeThreads >= 0 && scheduler.freeMemory >= 0)
-                stalled = actions.isEmpty && running.isEmpty ? stalled + 1 : 0
-                if actions.isEmpty, let task = running.sorted().dropFirst(pick(max(running.count, 1))).first {
+                stalled = actions.isEmpty && running.isEmpty && concluding.isEmpty ? stalled + 1 : 0
+                if let task = concluding.randomElement(using: &generator), actions.isEmpty || pick(3) == 0 {
+                    concluding.remove(task)
+                    over.insert(task)
+                    if task == failing { scheduler.failed(task) } else { scheduler.finished(task) }
+                } else if let task = running.randomElement(using: &generator), pick(2) == 0, scheduler.hasRun(task) {
+                    #expect(requests[task].limit == nil && running.count > 1)
+                    running.remove(task)
+                    concluding.insert(task)
+                } else if actions.isEmpty, let task = running.sorted().dropFirst(pick(max(running.count, 1))).first {
                     running.remove(task)
                     over.insert(task)
                     if task == failing { scheduler.failed(task) } else { scheduler.finished(task) }

@@ -1,5 +1,6 @@
 import Foundation
 import GraphKit
+import Locking
 import NodeKit
 import Testing
 

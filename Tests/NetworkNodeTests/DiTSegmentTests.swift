@@ -1,7 +1,7 @@
 import Models
 import NodeKit
 import NodeTesting
-import Synchronization
+import Locking
 import Tensors
 import Testing
 
@@ -47,7 +47,7 @@ struct DiTSegmentTests {
 
     /// Remembers every save; hands out the one it was made with.
     private final class Checkpoints: CheckpointStore, Sendable {
-        let saved = Mutex<[[UInt8]]>([])
+        let saved = Locked<[[UInt8]]>([])
         let first: [UInt8]?
         init(_ first: [UInt8]? = nil) { self.first = first }
         func load() -> [UInt8]? { first }

@@ -1,3 +1,4 @@
+import Locking
 import NodeKit
 
 /// Stops a run: may be called from any thread, any number of times.

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Locking
 import NodeKit
 
 /// Hands events on one at a time, and thins out progress so that a node may report every frame.

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import GraphKit
+import Locking
 import NodeKit
 
 /// Nodes that work on frames one by one run side by side, without files between them: the first one's task holds the budget for
@@ -100,7 +101,7 @@ extension Execution {
                 },
                 isCancelled: { cancellation.isCancelled || reader.stream.failed })
             let sink = OutputSink(
-                folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
+                folder: folder, syncs: false, inlineLimit: store.inlineLimit, threads: share.count, offer: offer(of: instance, group, share))
             var inputs = try store.read { reader in
                 try taker.inputs.mapValues { list in try list.map(reader.opened) }
             }

@@ -12,6 +12,8 @@ extension Execution {
         /// Somebody else has the key's lock.
         case elsewhere
         case failed(any Error)
+        /// A node ran for so many seconds; what it made is to be looked at and stored.
+        case ran(seconds: Double, conclude: @Sendable () throws -> Outcome)
     }
 
     /// How long until a key that somebody else computes is looked up again.
@@ -32,15 +34,31 @@ extension Execution {
         let group = StreamGroup(task: task, threads: threads, cancellation: own)
         errands.append(
             Errand {
-                let outcome: Outcome
-                do {
-                    outcome = try self.perform(item, target, folder: folder, threads: threads, files: files, group)
-                } catch {
-                    outcome = .failed(error)
-                    try? FileManager.default.removeItem(atPath: folder)
-                }
-                return self.queue.sync { self.came(back: task, outcome) }
+                self.end(task, folder) { try self.perform(item, target, folder: folder, threads: threads, files: files, group) }
             })
+    }
+
+    /// Brings a task to its end, and gives the worker what to do then.
+    ///
+    /// - Parameter folder: Where the task put what it made; removed if it failed.
+    private func end(_ task: Scheduler.Task, _ folder: String, _ step: @Sendable () throws -> Outcome) -> Errand? {
+        let outcome: Outcome
+        do {
+            outcome = try step()
+        } catch {
+            outcome = .failed(error)
+            try? FileManager.default.removeItem(atPath: folder)
+        }
+        guard case .ran(let seconds, let conclude) = outcome else { return queue.sync { came(back: task, outcome) } }
+        // After long work the next begins at once, and another thread keeps the books.
+        guard seconds >= Self.long, let next = try? queue.sync(execute: { try startNext(after: task) }) else { return end(task, folder, conclude) }
+        workers.async { Self.work(from: self.end(task, folder, conclude)) }
+        return next
+    }
+
+    private static func work(from first: Errand?) {
+        var next = first
+        while let errand = next { next = errand.run() }
     }
 
     /// A task in the hands of a worker; gives the next one.
@@ -51,10 +69,7 @@ extension Execution {
     /// Sends a worker for each task that was started.
     func sendWorkers() {
         for errand in errands {
-            workers.async {
-                var next: Errand? = errand
-                while let errand = next { next = errand.run() }
-            }
+            workers.async { Self.work(from: errand) }
         }
         errands = []
     }
@@ -76,6 +91,7 @@ extension Execution {
             waitForOther(task)
         case .failed(let error):
             fail(task, with: error)
+        case .ran: preconditionFailure("a node that ran is concluded first")
         }
         return drain(asWorker: true, after: seconds)
     }
@@ -170,7 +186,7 @@ extension Execution {
         let share = group.turns.share(mayStream && definition.description.cost.helpers > 0 ? 1 : threads)
         share.take()
         var sink = OutputSink(
-            folder: folder, syncs: false, inlineLimit: store.inlineLimit, offer: offer(of: instance, group, share))
+            folder: folder, syncs: false, inlineLimit: store.inlineLimit, threads: share.count, offer: offer(of: instance, group, share))
         var result = attempt(sink)
         let took = seconds()
         let memory = MemoryMeter.shared.end(span)
@@ -179,19 +195,25 @@ extension Execution {
         } catch is BrokenStream {
             context.log("its frames came otherwise than expected; they are stored")
             try? FileManager.default.removeItem(atPath: folder)
-            sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit)
+            sink = OutputSink(folder: folder, syncs: false, inlineLimit: store.inlineLimit, threads: share.count)
             result = attempt(sink)
         }
         try checkUntouched(states, values)
         try result.get()
-        try checkOutputs(sink.results, of: definition.description)
-        try checkUnchanged(files, of: target.node)
-        let commit = try commit(item, target.node, Staged(outputs: sink.results, seconds: took, memory: memory))
-        checkpoints.remove()
-        // Outputs stay until the run is over, under this name too.
-        if context.hasScratch { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
+        let outputs = sink.results
         isMade = true
-        return .done(commit)
+        return .ran(seconds: took) { [self] in
+            var isMade = false
+            defer { if !isMade { store.locks.unlock([item.key]) } }
+            try checkOutputs(outputs, of: definition.description)
+            try checkUnchanged(files, of: target.node)
+            let commit = try commit(item, target.node, Staged(outputs: outputs, seconds: took, memory: memory))
+            checkpoints.remove()
+            // Outputs stay until the run is over, under this name too.
+            if context.hasScratch { try FileManager.default.removeItem(atPath: "\(folder)/scratch") }
+            isMade = true
+            return .done(commit)
+        }
     }
 
     private func commit(_ item: Work, _ node: GraphNode, _ made: Staged) throws -> Commit {

@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import GraphKit
+import Locking
 import NodeKit
 
 /// One run: a serial queue owns the scheduler and all that is known; workers run nodes and come back to it.
@@ -241,7 +242,17 @@ final class Execution: @unchecked Sendable {
 
     private static let lookupsAtOnce = 4
     /// In seconds.
-    private static let long = 0.001
+    static let long = 0.001
+
+    /// Starts what is queued with what a node that has run leaves free.
+    ///
+    /// - Returns: What the node's worker is to run.
+    func startNext(after task: Scheduler.Task) throws -> Errand? {
+        guard !isOver, scheduler.hasRun(task) else { return nil }
+        _ = try carryOut(scheduler.nextActions(lookups: 0))
+        defer { sendWorkers() }
+        return errands.isEmpty ? nil : errands.removeFirst()
+    }
 
     /// Has lines of the journal written while the run goes on.
     private func sendUnwritten() {

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Locking
 
 /// The most memory that was resident while an instance ran.
 public struct PeakMemory: Sendable, Hashable, Codable {

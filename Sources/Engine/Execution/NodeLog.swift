@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 import NodeKit
 
 /// A node's log: a file that is made with the first line.

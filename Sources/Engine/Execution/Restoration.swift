@@ -1,3 +1,4 @@
+import Locking
 import NodeKit
 
 /// Which of the values that a run makes had left the store, or never were in it.

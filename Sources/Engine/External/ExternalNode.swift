@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 import NodeKit
 
 /// A node that is a program of its own: made from a manifest, run by the protocol of PROTOCOL.md.

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Locking
 import NodeKit
 
 /// Runs a program to its end, handing on what it says.

@@ -1,5 +1,6 @@
 import Dispatch
 import Foundation
+import Locking
 
 /// A program that stays between instances of its node: it gets requests on standard input, one at a time, and answers each.
 final class ExternalWorker: Sendable {

@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 
 /// A program in a process group of its own, so that it can be ended with everything that it started.
 ///

@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 import NodeKit
 
 /// A Python environment for a set of requirements, shared by the nodes that have the same.

@@ -3,8 +3,8 @@
 /// A task goes through these states:
 ///
 ///     blocked → resolving → done                        (cached, or nothing to do)
-///                         → queued → running → done
-///                                            → failed
+///                         → queued → running → (concluding) → done
+///                                                           → failed
 ///                         → elsewhere → resolving       (another process computes it)
 ///                         → blocked                     (something it needs has to be made first)
 ///     blocked, queued → skipped                         (something it needs failed; the run stopped)
@@ -56,7 +56,7 @@ package struct Scheduler: Sendable {
     }
 
     package enum State: Hashable, Sendable {
-        case blocked, resolving, elsewhere, queued, running, done, failed, skipped
+        case blocked, resolving, elsewhere, queued, running, concluding, done, failed, skipped
     }
 
     private struct Entry {
@@ -211,9 +211,23 @@ package struct Scheduler: Sendable {
         makeResolving(task)
     }
 
-    package mutating func finished(_ task: Task) {
-        guard entries[task].state == .running else { return }
+    /// A running task has done its work: its share of the budget is free, although ``finished(_:)`` or ``failed(_:)`` comes later.
+    ///
+    /// - Returns: False, and nothing changes, where nothing waits for it; where nothing else runs, since what depends on it goes first then;
+    ///   and where few of its kind may run at once.
+    package mutating func hasRun(_ task: Task) -> Bool {
+        guard entries[task].state == .running, entries[task].request.limit == nil, running > 1, !queue.isEmpty else { return false }
         release(task)
+        entries[task].state = .concluding
+        return true
+    }
+
+    package mutating func finished(_ task: Task) {
+        switch entries[task].state {
+        case .running: release(task)
+        case .concluding: break
+        default: return
+        }
         complete(task)
     }
 
@@ -221,7 +235,7 @@ package struct Scheduler: Sendable {
     package mutating func failed(_ task: Task) {
         switch entries[task].state {
         case .running: release(task)
-        case .resolving: break
+        case .resolving, .concluding: break
         default: return
         }
         entries[task].state = .failed

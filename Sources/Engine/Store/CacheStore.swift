@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Locking
 import NodeKit
 
 /// The cache on disk: artifacts by content, an SQLite index of what made them, the journal of runs.

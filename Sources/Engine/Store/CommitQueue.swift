@@ -1,6 +1,7 @@
 import Dispatch
 import Foundation
 import GRDB
+import Locking
 import NodeKit
 import Safetensors
 

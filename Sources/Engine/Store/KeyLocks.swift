@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 import NodeKit
 
 /// The rights to compute keys: each is held by one run of one process at a time.

@@ -1,4 +1,5 @@
 import Foundation
+import Locking
 
 /// The sign that a run is using the store: a locked file that the kernel unlocks when the process dies, however it dies.
 ///

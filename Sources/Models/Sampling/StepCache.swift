@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 import Tensors
 
 /// Lets near steps of a sampler reuse one another's work: when the first layer changes its input almost as it did in the last step that ran
@@ -8,7 +8,7 @@ import Tensors
 public final class StepCache: Sendable {
     /// Relative change of the first layer's contribution below which a step is not run in full; 0: every step is.
     public let threshold: Double
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     private struct State {
         /// What the first layer added in the last full step, and all others after it.

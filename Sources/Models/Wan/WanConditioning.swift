@@ -1,4 +1,4 @@
-import Synchronization
+import Locking
 import Tensors
 
 /// What steers a Wan transformer and stays the same through all steps: text and image, and of one segment pose and face.
@@ -43,11 +43,11 @@ final class WanFaceContext: Sendable {
 /// One value per layer, made when first asked for. Where the layers themselves do not fit in memory it is made anew each time: that costs
 /// little beside reading a layer, and much memory otherwise.
 private final class LayerMemory<Value: Sendable>: Sendable {
-    private let values: Mutex<[Value?]>
+    private let values: Locked<[Value?]>
     private let isKept: Bool
 
     init(count: Int, isKept: Bool) {
-        values = Mutex(Array(repeating: nil, count: count))
+        values = Locked(Array(repeating: nil, count: count))
         self.isKept = isKept
     }
 

@@ -1,5 +1,5 @@
 import Dispatch
-import Synchronization
+import Locking
 
 /// Hashes and writes what a node makes on a thread beside it, in order, a few pieces behind.
 ///
@@ -8,7 +8,7 @@ final class WriteBehind: Sendable {
     private let queue = DispatchQueue(label: "understudy.write-behind", qos: .userInitiated)
     /// How many pieces wait at most: the maker waits then.
     private let room = DispatchSemaphore(value: 3)
-    private let failure = Mutex<(any Error)?>(nil)
+    private let failure = Locked<(any Error)?>(nil)
 
     /// Takes a piece over; waits while there is no room.
     ///

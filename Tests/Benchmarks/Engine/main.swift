@@ -94,7 +94,7 @@ try section("disk") {
         if !path.isEmpty { unlink(path) }
         path = "\(site.folder)/value.safetensors"
         return try seconds {
-            let writer = try ArtifactWriter(path: path, type: .video)
+            let writer = try ArtifactWriter(path: path, type: .video, threads: 2)
             writer.begin("frames", dtype: .u8, elementShape: [8 << 20])
             for _ in 0..<count { try chunk.withUnsafeBytes { try writer.append($0) } }
             _ = try writer.finish(sync: true)

@@ -2,7 +2,7 @@ import CPeak
 import Foundation
 import Models
 import Safetensors
-import Synchronization
+import Locking
 import Tensors
 
 // One measurement of our side; compare.py runs it beside PyTorch's. The result is one line of JSON, and the output tensor in a
@@ -89,7 +89,7 @@ func run() throws {
         // What the other rates are held against: operations a second of multiply-adds on registers, on all threads; 0 where there are none.
         let threads = Parallel.threads, steps = 20_000_000
         let rates = [("f32", PEAK_F32), ("bf16", PEAK_BF16), ("int8", PEAK_INT8)].map { name, kind in
-            let operations = Mutex(0.0)
+            let operations = Locked(0.0)
             let time = measured {
                 operations.withLock { $0 = 0 }
                 Parallel.forEach(count: threads) { _ in
