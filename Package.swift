@@ -149,7 +149,7 @@ let package = Package(
         tests("ActorTests", ["ActorNode", "Drawing", "NodeKit", "NodeTesting"]),
         tests("DrawingTests", ["Drawing"]),
         tests("InspectionTests", ["Inspection", "Drawing", "Media", "NodeKit", "NodeTesting", "Safetensors"]),
-        tests("CommandTests", ["understudy"]),
+        tests("CommandTests", ["understudy", "Tensors"]),
         tests("MetricsTests", ["MetricsNode", "NodeKit", "NodeTesting"]),
         tests("NetworkTests", ["Models", "Tensors", "Safetensors"]),
         tests(

@@ -4,6 +4,7 @@ import Engine
 import Foundation
 import GraphKit
 import NodeKit
+import Tensors
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -105,6 +106,7 @@ struct Plan: ParsableCommand {
 extension ExecutionOptions {
     func runOptions(for graph: Graph) throws -> RunOptions {
         var options = RunOptions(threads: threads, memory: memory?.bytes)
+        if sameProcessor { options.numericPolicy += " " + Processor.kind }
         if let streamAbove { options.streamsAbove = streamAbove.bytes }
         try usable {
             options.targets = try to.map { try RunTarget($0, in: graph) }

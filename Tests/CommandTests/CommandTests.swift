@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import Testing
 
 @testable import understudy
@@ -104,6 +105,18 @@ struct CommandTests {
         table.add("a", "\u{1B}[33mlong\u{1B}[0m", "x")
         table.add("b", "\u{1B}[2mm\u{1B}[0m", "y")
         #expect(table.text.split(separator: "\n").map { $0.replacing(/\u{1B}\[[0-9]*m/, with: "") } == ["a  long  x", "b  m     y"])
+    }
+
+    @Test("results of another kind of processor are told from one's own, when that is asked for")
+    func sameProcessor() throws {
+        let program = try Program()
+        let run = ["run", "Graphs/example.yaml", "--to", "segments", "--quiet"]
+        #expect(try program.run(run).status == 0)
+        let why = ["plan", "Graphs/example.yaml", "--to", "segments", "--same-processor", "--why", "segments"]
+        let told = try program.run(why)
+        #expect(told.output.contains("numeric policy changed: f32 → f32 \(Processor.kind)"), "\(told.output)")
+        #expect(try program.run(run + ["--same-processor"]).status == 0)
+        #expect(try !program.run(why).output.contains("numeric policy"))
     }
 
     @Test("however few files may be open, there is an error and no trap")

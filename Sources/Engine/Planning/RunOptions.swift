@@ -16,7 +16,7 @@ public struct RunOptions: Sendable {
     public var from: [RunTarget] = []
     /// What to run again.
     public var force: [RunTarget] = []
-    /// Precision and kernels as far as they change results: a part of every action key.
+    /// Precision and kernels as far as results of others are not to be taken: a part of every action key.
     public var numericPolicy = "f32"
     /// Where to put the graph's outputs; nil: nowhere. A folder of the graph's name is made inside.
     public var outputFolder: String?
