@@ -1,10 +1,12 @@
 """A network whose weights do not fit in memory: time, reading speed and peak memory under a limit.
 
     python3 Tests/mapped.py .build/release/understudy --layers 32 --limit 2G
+    python3 Tests/mapped.py .build/release/understudy --width 5120 --ffn 13824 --layers 40 --limit 4G --alone    # as large as Wan's 14B: 28 GB
 
-Writes a Wan transformer of 2048 channels in bf16 (67 million weights per layer; 32 layers are 4.3 GB, 8.6 GB in single precision) into a temporary
-folder, evaluates it once within the limit of the process's data (RLIMIT_DATA: what is mapped from files does not count), and once without, and
-compares the bytes. The exit status is 1 when they differ or the limit was not kept. Needs nothing but Python.
+Writes a Wan transformer in bf16 (of 2048 channels, if nothing is said: 67 million weights per layer; 32 layers are 4.3 GB, 8.6 GB in single
+precision) into a temporary folder, evaluates it once within the limit of the process's data (RLIMIT_DATA: what is mapped from files does not count),
+and once without, and compares the bytes. The exit status is 1 when they differ or the limit was not kept. What the disk gives without any arithmetic
+is printed beside it. Needs nothing but Python.
 """
 import argparse
 import json
@@ -19,23 +21,23 @@ import sys
 import tempfile
 import time
 
-DIM, FFN, TEXT, FREQ = 2048, 8192, 64, 256
+TEXT, FREQ = 64, 256
 
 
-def shapes(layers):
+def shapes(layers, dim, ffn):
     def linear(name, inputs, outputs):
         return {f"{name}.weight": [outputs, inputs], f"{name}.bias": [outputs]}
-    t = linear("condition_embedder.time_embedder.linear_1", FREQ, DIM) | linear("condition_embedder.time_embedder.linear_2", DIM, DIM)
-    t |= linear("condition_embedder.time_proj", DIM, 6 * DIM) | linear("condition_embedder.text_embedder.linear_1", TEXT, DIM)
-    t |= linear("condition_embedder.text_embedder.linear_2", DIM, DIM) | linear("proj_out", DIM, 64)
-    t |= {"patch_embedding.weight": [DIM, 16, 1, 2, 2], "patch_embedding.bias": [DIM], "scale_shift_table": [1, 2, DIM]}
+    t = linear("condition_embedder.time_embedder.linear_1", FREQ, dim) | linear("condition_embedder.time_embedder.linear_2", dim, dim)
+    t |= linear("condition_embedder.time_proj", dim, 6 * dim) | linear("condition_embedder.text_embedder.linear_1", TEXT, dim)
+    t |= linear("condition_embedder.text_embedder.linear_2", dim, dim) | linear("proj_out", dim, 64)
+    t |= {"patch_embedding.weight": [dim, 16, 1, 2, 2], "patch_embedding.bias": [dim], "scale_shift_table": [1, 2, dim]}
     for i in range(layers):
         for a in ("attn1", "attn2"):
             for part in ("to_q", "to_k", "to_v", "to_out.0"):
-                t |= linear(f"blocks.{i}.{a}.{part}", DIM, DIM)
-            t |= {f"blocks.{i}.{a}.norm_q.weight": [DIM], f"blocks.{i}.{a}.norm_k.weight": [DIM]}
-        t |= linear(f"blocks.{i}.ffn.net.0.proj", DIM, FFN) | linear(f"blocks.{i}.ffn.net.2", FFN, DIM)
-        t |= {f"blocks.{i}.norm2.weight": [DIM], f"blocks.{i}.norm2.bias": [DIM], f"blocks.{i}.scale_shift_table": [1, 6, DIM]}
+                t |= linear(f"blocks.{i}.{a}.{part}", dim, dim)
+            t |= {f"blocks.{i}.{a}.norm_q.weight": [dim], f"blocks.{i}.{a}.norm_k.weight": [dim]}
+        t |= linear(f"blocks.{i}.ffn.net.0.proj", dim, ffn) | linear(f"blocks.{i}.ffn.net.2", ffn, dim)
+        t |= {f"blocks.{i}.norm2.weight": [dim], f"blocks.{i}.norm2.bias": [dim], f"blocks.{i}.scale_shift_table": [1, 6, dim]}
     return t
 
 
@@ -70,6 +72,25 @@ def bf16_noise():
     return lambda name: values[(start := 2 * r.randrange(1 << 18)):start + (1 << 20)]
 
 
+def forget(file):
+    """Drops a file's pages from memory."""
+    descriptor = os.open(file, os.O_RDONLY)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def read(file):
+    """Seconds that reading a file takes, out of memory before and after."""
+    forget(file)
+    started, block = time.time(), bytearray(8 << 20)
+    with open(file, "rb", buffering=0) as bytes_:
+        while bytes_.readinto(block):
+            pass
+    seconds = time.time() - started
+    forget(file)
+    return seconds
+
+
 def evaluate(understudy, folder, output, limit, memory):
     def restrict():
         if limit:
@@ -94,6 +115,8 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("understudy", type=pathlib.Path)
     parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--width", type=int, default=2048, help="channels, a multiple of 128")
+    parser.add_argument("--ffn", type=int, default=8192)
     parser.add_argument("--limit", default="2G", help="of the process's data")
     parser.add_argument("--alone", action="store_true", help="no second run that keeps all weights in memory")
     options = parser.parse_args()
@@ -102,15 +125,17 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "config.json").write_text(json.dumps(dict(
-            _class_name="WanTransformer3DModel", num_attention_heads=DIM // 128, attention_head_dim=128, in_channels=16, out_channels=16, text_dim=TEXT,
-            freq_dim=FREQ, ffn_dim=FFN, num_layers=options.layers)))
-        count = write(folder / "diffusion_pytorch_model.safetensors", shapes(options.layers), "BF16", 2, bf16_noise())
+            _class_name="WanTransformer3DModel", num_attention_heads=options.width // 128, attention_head_dim=128, in_channels=16, out_channels=16, text_dim=TEXT,
+            freq_dim=FREQ, ffn_dim=options.ffn, num_layers=options.layers)))
+        count = write(folder / "diffusion_pytorch_model.safetensors", shapes(options.layers, options.width, options.ffn), "BF16", 2, bf16_noise())
         r = random.Random(2)
         floats = lambda n: b"".join(struct.pack("<f", r.gauss(0, 1)) for _ in range(n))
         write(folder / "inputs.safetensors", {"hidden_states": [1, 16, 1, 16, 16], "timestep": [1], "encoder_hidden_states": [1, 16, TEXT]}, "F32", 4,
               lambda name: struct.pack("<f", 500.0) if name == "timestep" else floats(64))
         os.sync()
         print(f"weights: {count / 1e9:.1f} GB in bf16, {2 * count / 1e9:.1f} GB in single precision; limit {limit / 1e9:.1f} GB")
+        seconds = read(folder / "diffusion_pytorch_model.safetensors")
+        print(f"the disk:         {seconds:.1f} s to read them once, {count / seconds / 1e9:.2f} GB/s")
         seconds, peak = evaluate(program, folder, folder / "a.safetensors", limit, [])
         # Every layer is read twice: checked when the network is built, then used.
         print(f"within the limit: {seconds:.1f} s, {2 * count / seconds / 1e9:.2f} GB/s of weights, peak {peak / 1e9:.2f} GB")
