@@ -23,7 +23,8 @@ struct JSONPrinter: RunPrinter {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let line = try? encoder.encode(event) else { return }
-        FileHandle.standardOutput.write(line + Data("\n".utf8))
+        print(String(decoding: line, as: UTF8.self))
+        fflush(nil)
     }
 }
 

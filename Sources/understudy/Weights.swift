@@ -39,6 +39,10 @@ struct Weights: ParsableCommand {
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
         @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
 
+        func validate() throws {
+            guard (1...1_000_000).contains(frames) else { throw ValidationError("--frames takes a number from 1 to 1000000, not \(frames)") }
+        }
+
         func run() throws {
             if let settings = try ModelSettings(folder: path) {
                 print("\(Terminal.output.bold(settings.className))  \(Terminal.plain(settings.summary))")
