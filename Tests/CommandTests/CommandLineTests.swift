@@ -33,10 +33,10 @@ struct CommandLineTests {
         #expect(result.status == 128 + SIGPIPE && result.errors.isEmpty, "\(result)")
     }
 
-    @Test("without standard streams what is printed goes into no file of the cache") func closedStreams() throws {
+    @Test("without standard streams what is printed goes nowhere, into no file of the cache either") func closedStreams() throws {
         let program = try Program()
         for streams in ["<&- >&-", "<&- >&- 2>&-"] {
-            #expect(try shell(program, "$U run Graphs/example.yaml --to segments --force segments \(streams)").status == 0)
+            #expect(try shell(program, "$U run Graphs/example.yaml --to segments --force segments --json \(streams)").status == 0)
             let verified = try program.run(["cache", "verify"])
             #expect(verified.status == 0, "\(verified.output)\(verified.errors)")
         }
@@ -47,7 +47,7 @@ struct CommandLineTests {
         let published = "\(Program.root)/Tests/Fixtures/Configurations/wan_t2v"
         let lines = [
             (#"$U run Graphs/example.yaml --out $'o\xfft'"#, "is not UTF-8"), (#"$U plan $'\xff.yaml'"#, "is not UTF-8"),
-            ("$U plan Graphs/example.yaml --nodes none", "no folder 'none'"), ("$U model show '\(published)' --frames \(Int.max)", "--frames takes a number from 1 to 1000000"),
+            ("$U plan Graphs/example.yaml --nodes none", "no folder 'none'"), ("$U nodes --nodes Graphs/example.yaml", "no folder 'Graphs/example.yaml'"), ("$U model show '\(published)' --frames \(Int.max)", "--frames takes a number from 1 to 1000000"),
             ("$U model show '\(published)' --frames 0", "--frames takes a number"),
             ("$U model forward --model '\(published)' --inputs '\(published)/inputs.safetensors' --output . --threads 0", "--threads takes a number from 1"),
             ("mkfifo pipe; $U model forward --model '\(published)' --inputs '\(published)/inputs.safetensors' --output pipe", "'pipe' is no file"),
@@ -56,6 +56,8 @@ struct CommandLineTests {
             let result = try shell(program, line)
             #expect(result.status == 2 && result.errors.contains(said), "\(line): \(result)")
         }
+        let waiting = try shell(program, "$U model show pipe")
+        #expect(waiting.status == 1 && waiting.errors.contains("is not a regular file"), "\(waiting)")
         #expect(try shell(program, "$U model show '\(published)' --frames 1000000 --size 16384x16384").status == 0)
         #expect(!FileManager.default.fileExists(atPath: "\(program.folder)/o\u{FFFD}t"))
     }
