@@ -6,6 +6,8 @@ import Foundation
 /// do) or not, so all that is drawn can be erased without knowing how many rows it takes by now.
 struct LiveLines {
     private var isDrawn = false
+    /// From the second column, then the first: tmux keeps what is erased from the corner of the screen on, above it.
+    private static let erasing = "\r\u{1B}[C\u{1B}[J\r\u{1B}[K"
 
     /// Draws in place of what is there; a line ends at the edge of the screen, even of one that has just become narrower.
     mutating func draw(_ lines: [String]) {
@@ -18,7 +20,7 @@ struct LiveLines {
 
     mutating func erase() {
         guard isDrawn else { return }
-        print("\r\u{1B}[J", terminator: "")
+        print(Self.erasing, terminator: "")
         isDrawn = false
     }
 
@@ -26,6 +28,6 @@ struct LiveLines {
     static func abandon() {
         var polled = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
         guard Terminal.output.isInteractive, poll(&polled, 1, 0) > 0 else { return }
-        _ = "\r\u{1B}[J".withCString { write(STDOUT_FILENO, $0, strlen($0)) }
+        _ = erasing.withCString { write(STDOUT_FILENO, $0, strlen($0)) }
     }
 }

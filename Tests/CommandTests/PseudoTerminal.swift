@@ -3,7 +3,7 @@ import Testing
 
 // In stdlib.h, which Swift's module of the C library reads without them.
 @_silgen_name("unlockpt") private func unlockpt(_ end: Int32) -> Int32
-@_silgen_name("ptsname") private func ptsname(_ end: Int32) -> UnsafePointer<CChar>?
+@_silgen_name("ptsname_r") private func ptsname(_ end: Int32, _ name: UnsafeMutablePointer<CChar>, _ length: Int) -> Int32
 
 /// A terminal that a process writes to, and the person before it.
 final class PseudoTerminal {
@@ -16,7 +16,8 @@ final class PseudoTerminal {
         screen = Screen(width: width, height: height)
         end = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
         try #require(end >= 0 && unlockpt(end) == 0)
-        let name = String(cString: try #require(ptsname(end)))
+        var name = [CChar](repeating: 0, count: 64)
+        try #require(ptsname(end, &name, name.count) == 0)
         let other = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)
         try #require(other >= 0)
         handle = FileHandle(fileDescriptor: other, closeOnDealloc: true)

@@ -55,7 +55,11 @@ struct Screen {
         switch text {
         case "\r": column = 0
         case "\n": lineFeed()
+        case "\u{1B}[C": column = min(column + 1, width - 1)
+        case "\u{1B}[K": rows[row].cells = Array(rows[row].cells.prefix(column))
         case "\u{1B}[J":
+            // Some, tmux for one, take the whole screen for something to be kept above it.
+            if row == top, column == 0 { top = rows.count; row = top; rows.append(Row()) }
             rows[row].cells = Array(rows[row].cells.prefix(column))
             rows[row].goesOn = false
             rows.removeLast(rows.count - 1 - row)
