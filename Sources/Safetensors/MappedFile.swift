@@ -31,7 +31,8 @@ public final class MappedFile: @unchecked Sendable {
     /// - Throws: ``SafetensorsError`` with code `inputOutput` when the file cannot be opened, is not a regular file or
     ///   cannot be mapped.
     public init(path: String) throws {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe would be waited for otherwise, until somebody writes to it.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw SafetensorsError(
                 .inputOutput, path: path, "cannot open the file: \(String(cString: strerror(errno)))")

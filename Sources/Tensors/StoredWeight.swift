@@ -3,8 +3,8 @@ import Safetensors
 /// Where the numbers of a weight lie: a tensor of a mapped file or some of its rows, the scale of an 8-bit one, and what adapters add.
 struct StoredWeight: Sendable {
     let part: StoredPart
-    /// What an 8-bit tensor is multiplied with: one number, or one per row.
-    var scale: StoredPart?
+    /// What an 8-bit tensor is multiplied with.
+    var scale: WeightScale?
     var changes: [WeightChange] = []
 
     var shape: [Int] { part.shape }
@@ -15,23 +15,10 @@ struct StoredWeight: Sendable {
     /// - Throws: `SafetensorsError` when a tensor is of no floating type or the scale does not fit.
     func load() throws -> Tensor {
         var tensor = try part.load()
-        if let scale { tensor = tensor * (try factors(scale)) }
+        if let scale { tensor = try scale.applied(to: tensor, of: part) }
         for change in changes { tensor += try change.delta(shape: shape) }
         part.release()
         return tensor
-    }
-
-    private func factors(_ scale: StoredPart) throws -> Tensor {
-        let values = try scale.load()
-        if values.count == 1 { return values.reshaped([1] + [Int](repeating: 1, count: max(shape.count - 1, 0))) }
-        let rows = part.info.shape.first ?? 1
-        guard values.count == rows, shape.count >= 1 else {
-            throw SafetensorsError(
-                .mismatch, path: scale.file.file.path,
-                "scale '\(scale.info.name)' has shape \(scale.info.shape); one number or one for each of \(rows) rows of '\(part.info.name)' expected")
-        }
-        let used = part.rows.map { values.reshaped(-1).sliced(0, $0) } ?? values
-        return used.reshaped([shape[0]] + [Int](repeating: 1, count: shape.count - 1))
     }
 }
 

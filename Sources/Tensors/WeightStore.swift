@@ -81,8 +81,8 @@ public final class WeightStore: Sendable {
             }
         }
         self.init(
-            path: path, precision: precision, configuration: configuration, residentLimit: residentLimit ?? MemoryLimit.bytes() / 5 * 3, stored: Self.tidied(stored),
-            adapters: adapters, names: .asStored)
+            path: path, precision: precision, configuration: configuration, residentLimit: residentLimit ?? MemoryLimit.bytes() / 5 * 3,
+            stored: try Self.tidied(stored, path: path, block: WeightScale.block(in: configuration, path: path)), adapters: adapters, names: .asStored)
     }
 
     private init(
@@ -121,17 +121,20 @@ public final class WeightStore: Sendable {
     }
 
     /// Drops the prefix that checkpoints of whole programs put before every name, and ties the scales of 8-bit tensors to them.
-    private static func tidied(_ stored: [String: StoredWeight]) -> [String: StoredWeight] {
+    ///
+    /// - Throws: ``WeightError`` when a tensor has two.
+    private static func tidied(_ stored: [String: StoredWeight], path: String, block: [Int]?) throws -> [String: StoredWeight] {
         let markers = ["scaled_fp8", "spiece_model"]
         var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(".comfy_quant") }
         for prefix in ["model.diffusion_model.", "diffusion_model.", "model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
             result = Dictionary(uniqueKeysWithValues: result.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
         }
         for (name, weight) in result {
-            for suffix in [".scale_weight", ".weight_scale"] where name.hasSuffix(suffix) {
-                let target = String(name.dropLast(suffix.count)) + ".weight"
-                guard result[target] != nil else { continue }
-                result[target]?.scale = weight.part
+            for ending in WeightScale.endings where name.hasSuffix(ending) {
+                let target = String(name.dropLast(ending.count)) + ".weight"
+                guard let found = result[target] else { continue }
+                if let other = found.scale { throw WeightError(path: path, "tensor '\(target)' has two scales, \([name, other.part.info.name].sorted())") }
+                result[target]?.scale = WeightScale(part: weight.part, block: block)
                 result[name] = nil
             }
             // Scales of activations: ours are not quantised.
@@ -219,7 +222,7 @@ public final class WeightStore: Sendable {
 
     /// Tensors and bytes in the files by element type, largest first.
     public var storedTypes: [(type: String, tensors: Int, bytes: Int)] {
-        let parts = stored.values.flatMap { [$0.part, $0.scale].compactMap { $0 } }
+        let parts = stored.values.flatMap { [$0.part, $0.scale?.part].compactMap { $0 } }
         return Dictionary(grouping: parts) { $0.info.dtype.rawValue }
             .map { ($0.key, $0.value.count, $0.value.reduce(0) { $0 + $1.info.range.count }) }.sorted { ($0.2, $0.0) > ($1.2, $1.0) }
     }

@@ -28,6 +28,11 @@ struct NodeOptions: ParsableArguments {
 
     /// External nodes of the searched folders.
     func externalNodes(_ store: StoreOptions) throws -> [ExternalNode] {
+        for folder in nodeFolders {
+            var isFolder: ObjCBool = false
+            if FileManager.default.fileExists(atPath: folder, isDirectory: &isFolder), isFolder.boolValue { continue }
+            throw Failure.usage("error: there is no folder '\(folder)', which --nodes names")
+        }
         let (nodes, problems) = ExternalNode.discover(in: searchFolders, environments: store.environments)
         guard problems.isEmpty else { throw Failure.usage(problems.map { "error: \($0)" }.joined(separator: "\n")) }
         return nodes

@@ -29,7 +29,15 @@ struct ModelCommand: ParsableCommand {
         var steps = [4, 20]
         @Option(help: "Threads to use; as many as there are processors if missing.") var threads: Int?
 
+        func validate() throws {
+            if let threads, threads < 1 { throw ValidationError("--threads takes a number from 1, not \(threads)") }
+        }
+
         func run() throws {
+            let type = try? FileManager.default.attributesOfItem(atPath: output)[.type] as? FileAttributeType
+            guard type == nil || type == .typeRegular || type == .typeSymbolicLink else {
+                throw Failure.usage("error: '\(output)' is no file, and would be replaced by one; name another output")
+            }
             let started = Date()
             let adapters = try adapters.map { try LowRankAdapter(path: $0.path, weight: $0.weight) }
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {

@@ -44,6 +44,7 @@ struct Run: ParsableCommand {
         let signals = Self.cancelOnSignals(cancellation)
         defer { signals.forEach { $0.cancel() } }
         let printer = printer
+        defer { printer.end() }
         let summary = try usable { try engine.run(graph, options: options, cancellation: cancellation) { printer.handle($0) } }
         switch summary.status {
         case .done: break
@@ -66,7 +67,10 @@ struct Run: ParsableCommand {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler {
-                if cancellation.isCancelled { _exit(130) }
+                if cancellation.isCancelled {
+                    LiveLines.abandon()
+                    _exit(130)
+                }
                 cancellation.cancel()
             }
             source.resume()

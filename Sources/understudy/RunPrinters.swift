@@ -1,3 +1,4 @@
+import Dispatch
 import Engine
 import Foundation
 import Locking
@@ -7,10 +8,13 @@ protocol RunPrinter: Sendable {
     func handle(_ event: RunEvent)
     /// Says on standard error what is no event of the run.
     func say(_ text: String)
+    /// Takes away what is only drawn while something runs.
+    func end()
 }
 
 extension RunPrinter {
     func say(_ text: String) { printError(text) }
+    func end() {}
 }
 
 /// One JSON object per line on standard output.
@@ -19,7 +23,8 @@ struct JSONPrinter: RunPrinter {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let line = try? encoder.encode(event) else { return }
-        FileHandle.standardOutput.write(line + Data("\n".utf8))
+        print(String(decoding: line, as: UTF8.self))
+        fflush(nil)
     }
 }
 
@@ -44,8 +49,7 @@ final class ProgressPrinter: RunPrinter {
         var running: [(instance: InstanceID, state: Running)] = []
         var total = 0
         var finished = 0
-        /// Lines of bars on the screen at the moment.
-        var drawn = 0
+        var bars = LiveLines()
         var lastDraw = ContinuousClock.now
         /// When it will be over by past timings, but for instances that never ran.
         var end: ContinuousClock.Instant?
@@ -54,6 +58,20 @@ final class ProgressPrinter: RunPrinter {
 
     private let state = Locked(State())
     private let terminal = Terminal.output
+    /// Draws when nothing is reported, too: time passes, the terminal changes its size. (Set once; any thread may use Dispatch's sources.)
+    nonisolated(unsafe) private let timer: (any DispatchSourceTimer)?
+
+    init() {
+        timer = terminal.isInteractive ? DispatchSource.makeTimerSource() : nil
+        timer?.schedule(deadline: .now(), repeating: .milliseconds(250), leeway: .milliseconds(50))
+        timer?.setEventHandler { [weak self] in
+            guard let self else { return }
+            state.withLock { if !$0.running.isEmpty { self.draw(&$0, force: false) } }
+        }
+        timer?.resume()
+    }
+
+    deinit { timer?.cancel() }
 
     func handle(_ event: RunEvent) {
         state.withLock { state in
@@ -113,10 +131,18 @@ final class ProgressPrinter: RunPrinter {
 
     func say(_ text: String) {
         state.withLock { state in
-            erase(&state)
+            state.bars.erase()
             fflush(nil)
             printError(text)
             draw(&state, force: true)
+        }
+    }
+
+    func end() {
+        state.withLock { state in
+            state.running = []
+            state.bars.erase()
+            fflush(nil)
         }
     }
 
@@ -141,16 +167,10 @@ final class ProgressPrinter: RunPrinter {
 
     /// Prints lines above the bars.
     private func write(_ state: inout State, _ text: String) {
-        erase(&state)
+        state.bars.erase()
         print(text)
         draw(&state, force: true)
         fflush(nil)
-    }
-
-    private func erase(_ state: inout State) {
-        guard state.drawn > 0 else { return }
-        print("\u{1B}[\(state.drawn)A\u{1B}[J", terminator: "")
-        state.drawn = 0
     }
 
     private func draw(_ state: inout State, force: Bool) {
@@ -158,18 +178,15 @@ final class ProgressPrinter: RunPrinter {
         let now = ContinuousClock.now
         guard force || now - state.lastDraw > .milliseconds(80) else { return }
         state.lastDraw = now
-        erase(&state)
         let (width, height) = terminal.size
         // What is scrolled off the screen could not be erased.
-        for (instance, running) in state.running.prefix(max(height - 2, 0)) {
-            print(bar(instance, running, now, width))
-            state.drawn += 1
-        }
+        var lines = state.running.prefix(max(height - 2, 0)).map { bar($0.instance, $0.state, now, width) }
         if let end = state.end, !state.running.isEmpty, end > now {
             let seconds = Double((end - now).components.seconds)
-            print(terminal.dim("\(state.finished)/\(state.total), \(state.unknown > 0 ? "more than" : "about") \(durationText(max(seconds, 1))) left"))
-            state.drawn += 1
+            let text = "\(state.finished)/\(state.total), \(state.unknown > 0 ? "more than" : "about") \(durationText(max(seconds, 1))) left"
+            lines.append(terminal.dim(Terminal.line(text, columns: width - 1)))
         }
+        state.bars.draw(lines)
         fflush(nil)
     }
 
@@ -188,6 +205,6 @@ final class ProgressPrinter: RunPrinter {
             line += running.done > 0 ? "\(running.done) \(running.unit)  \(durationText(seconds))" : durationText(seconds)
         }
         if !running.note.isEmpty { line += "  \(running.note)" }
-        return Terminal.line(line, columns: max(20, width - 1))
+        return Terminal.line(line, columns: width - 1)
     }
 }

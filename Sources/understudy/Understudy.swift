@@ -19,13 +19,16 @@ struct Understudy: ParsableCommand {
         ])
 
     static func main() {
+        StandardStreams.prepare()
         CutFiles.report()
         do {
+            try checkArguments()
             try OpenFiles.prepare()
             // Most commands ask for them in a moment: they are made while the command line is read. Not before: Dispatch opens files.
             DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
             var command = try parseAsRoot()
             try command.run()
+            if !StandardStreams.isWritten { endUnwritten() }
         } catch let failure as Failure {
             if !failure.message.isEmpty { printError(failure.message) }
             Foundation.exit(failure.status)
@@ -35,11 +38,25 @@ struct Understudy: ParsableCommand {
             if status.isSuccess || status == .validationFailure || error is CleanExit {
                 let text = fullMessage(for: error)
                 if status.isSuccess { print(text) } else { printError(text) }
+                if status.isSuccess, !StandardStreams.isWritten { endUnwritten() }
                 Foundation.exit(status.isSuccess ? 0 : 2)
             }
             printError("error: \(StoreError.text(error))")
             Foundation.exit(1)
         }
+    }
+
+    /// - Throws: ``Failure`` when a word is not UTF-8: text of this language cannot hold it, and would name another file.
+    private static func checkArguments() throws {
+        for index in 1..<max(Int(CommandLine.argc), 1) {
+            guard let word = CommandLine.unsafeArgv[index], String(validatingCString: word) == nil else { continue }
+            throw Failure.usage("error: '\(Terminal.plain(String(cString: word)))' is not UTF-8; rename the file or folder")
+        }
+    }
+
+    private static func endUnwritten() -> Never {
+        printError("error: not all that was printed could be written to standard output; is its disk full?")
+        Foundation.exit(1)
     }
 }
 
@@ -53,5 +70,6 @@ struct Failure: Error {
 }
 
 func printError(_ text: String) {
-    FileHandle.standardError.write(Data((text.hasSuffix("\n") ? text : text + "\n").utf8))
+    // Where it cannot be written there is nobody to be told.
+    try? FileHandle.standardError.write(contentsOf: Data((text.hasSuffix("\n") ? text : text + "\n").utf8))
 }

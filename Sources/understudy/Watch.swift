@@ -70,14 +70,20 @@ final class WatchLoop {
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
             source.setEventHandler {
-                if interruption.request() { _exit(130) }
+                if interruption.request() {
+                    LiveLines.abandon()
+                    _exit(130)
+                }
                 var byte: UInt8 = 0
                 write(wake, &byte, 1)
             }
             source.resume()
             return source
         }
-        defer { sources.forEach { $0.cancel() } }
+        defer {
+            sources.forEach { $0.cancel() }
+            printer.end()
+        }
         var next = try prepare()
         while !interruption.isRequested {
             if let prepared = next {

@@ -39,29 +39,50 @@ struct Weights: ParsableCommand {
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
         @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
 
-        func run() throws {
-            let parts = try Dictionary(grouping: ModelFolder.files(at: path).filter { $0.hasSuffix(".safetensors") }) {
-                ($0 as NSString).deletingLastPathComponent
-            }
-            if parts.count > 1 { try show(pipeline: parts.keys.sorted()) } else { try showModel() }
+        func validate() throws {
+            guard (1...1_000_000).contains(frames) else { throw ValidationError("--frames takes a number from 1 to 1000000, not \(frames)") }
         }
 
-        /// A line for each network of a pipeline.
-        private func show(pipeline folders: [String]) throws {
-            var table = TextTable()
+        func run() throws {
+            if let settings = try ModelSettings(folder: path) {
+                print("\(Terminal.output.bold(settings.className))  \(Terminal.plain(settings.summary))")
+                print(Terminal.plain(try String(contentsOfFile: settings.file, encoding: .utf8)))
+            } else if let parts = try ModelSettings.parts(ofPipeline: path) {
+                try show(pipeline: parts)
+            } else {
+                try showModel()
+            }
+        }
+
+        /// A line for each part of a pipeline.
+        private func show(pipeline parts: [(name: String, className: String)]) throws {
+            var table = TextTable(), others = TextTable(), networks: [String] = []
             table.rightAligned = [2, 3, 4]
             var (disk, memory) = (0, 0)
-            for folder in folders where folder != path {
-                let (store, model) = (try WeightStore(path: folder), try Model(path: folder))
+            for (name, className) in parts {
+                let folder = "\(path)/\(name)"
+                if let settings = try ModelSettings(folder: folder) {
+                    others.add(name, settings.className, Terminal.plain(settings.summary))
+                    continue
+                }
+                let store: WeightStore
+                do { store = try WeightStore(path: folder) } catch let error as WeightError {
+                    others.add(name, className, Terminal.plain("\(error)"))
+                    continue
+                }
+                let model = try Model(path: folder)
                 let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height)
                 let weights = estimate?.weights ?? 4 * model.parameterCount
                 table.add(
-                    (folder as NSString).lastPathComponent, (try? store.className()) ?? model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
+                    name, (try? store.className()) ?? model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
                     "\(byteText(weights)) in single precision", estimate?.streamed.map { "or \(byteText($0)), layers from disk" } ?? "")
                 (disk, memory) = (disk + model.byteCount, memory + weights)
+                networks.append(folder)
             }
-            print(table.text)
-            print("\(byteText(disk)) on disk, \(byteText(memory)) in single precision; 'understudy model show \(folders[folders.count - 1])' tells more of one")
+            let lists = [table.text, others.text].filter { !$0.isEmpty }
+            print(lists.isEmpty ? "the index of '\(path)' lists no parts" : lists.joined(separator: "\n"))
+            guard let last = networks.last else { return }
+            print("\(byteText(disk)) on disk, \(byteText(memory)) in single precision; 'understudy model show \(last)' tells more of one")
         }
 
         private func showModel() throws {

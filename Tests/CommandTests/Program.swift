@@ -38,34 +38,55 @@ final class Program: Sendable {
         throw CocoaError(.fileNoSuchFile)
     }
 
-    /// Runs it with the words of a command line.
-    ///
-    /// - Parameter terminal: Whether its output goes to a terminal.
-    @discardableResult
-    func run(_ words: [String], environment: [String: String] = [:], terminal: Bool = false) throws -> Result {
+    /// A process that runs it with the words of a command line in its folder, as a user who has set nothing would; not started yet.
+    func process(_ words: [String], environment: [String: String] = [:], output: FileHandle, errors: FileHandle) throws -> Process {
         let process = Process()
-        let program = try Self.path()
-        if terminal {
-            process.executableURL = URL(filePath: "/usr/bin/script")
-            process.arguments = ["-qec", ([program] + words).map { "'\($0)'" }.joined(separator: " "), "/dev/null"]
-        } else {
-            process.executableURL = URL(filePath: program)
-            process.arguments = words
-        }
+        process.executableURL = URL(filePath: try Self.path())
+        process.arguments = words
         process.currentDirectoryURL = URL(filePath: folder)
         var variables = ProcessInfo.processInfo.environment
         for name in ["NO_COLOR", "UNDERSTUDY_CACHE"] { variables[name] = nil }
         variables["TERM"] = "xterm"
         process.environment = variables.merging(environment) { $1 }
-        // Files, not pipes: nobody has to read while it runs.
-        let name = "\(folder)/.\(UUID().uuidString)"
-        for suffix in ["out", "err"] { try Data().write(to: URL(filePath: "\(name).\(suffix)")) }
         process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: "\(name).out"))
-        process.standardError = try FileHandle(forWritingTo: URL(filePath: "\(name).err"))
+        process.standardOutput = output
+        process.standardError = errors
+        return process
+    }
+
+    /// Runs it to its end.
+    ///
+    /// - Parameter terminal: Whether its output goes to a terminal.
+    @discardableResult
+    func run(_ words: [String], environment: [String: String] = [:], terminal: Bool = false) throws -> Result {
+        // Files, not pipes: nobody has to read while it runs.
+        let (output, errors) = (try file(".\(UUID().uuidString)"), try file(".\(UUID().uuidString)"))
+        let process = try process(words, environment: environment, output: output.handle, errors: errors.handle)
+        if terminal {
+            process.arguments = ["-qec", ([try Self.path()] + words).map { "'\($0)'" }.joined(separator: " "), "/dev/null"]
+            process.executableURL = URL(filePath: "/usr/bin/script")
+        }
         try process.run()
         process.waitUntilExit()
-        func text(_ suffix: String) throws -> String { String(decoding: try Data(contentsOf: URL(filePath: "\(name).\(suffix)")), as: UTF8.self) }
-        return Result(status: process.terminationStatus, output: try text("out"), errors: try text("err"))
+        return Result(status: process.terminationStatus, output: output.text, errors: errors.text)
+    }
+
+    /// A file of its folder that a process writes to, and what is in it so far.
+    struct Written {
+        let handle: FileHandle
+        fileprivate let path: String
+        var text: String { String(decoding: (try? Data(contentsOf: URL(filePath: path))) ?? Data(), as: UTF8.self) }
+    }
+
+    func file(_ name: String) throws -> Written {
+        try write("", to: name)
+        return Written(handle: try FileHandle(forWritingTo: URL(filePath: "\(folder)/\(name)")), path: "\(folder)/\(name)")
+    }
+
+    /// Writes a file, and the folders it is in.
+    func write(_ text: String, to name: String) throws {
+        let file = URL(filePath: "\(folder)/\(name)")
+        try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+        try Data(text.utf8).write(to: file)
     }
 }

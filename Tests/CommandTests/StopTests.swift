@@ -6,13 +6,7 @@ import Testing
     @Test("a stopped run ends its programs, even those that do not listen, with their children; it keeps what is done", arguments: [SIGINT, SIGTERM])
     func stops(signal: Int32) throws {
         let program = try Program()
-        func write(_ name: String, _ text: String) throws {
-            let file = URL(filePath: "\(program.folder)/\(name)")
-            try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
-            try Data(text.utf8).write(to: file)
-        }
-        try write(
-            "mine/node.yaml",
+        try program.write(
             """
             type: t.program
             version: 1
@@ -22,9 +16,8 @@ import Testing
             parameters: { hangs: { kind: bool, default: false, help: Never ends. } }
             command: [python3, program.py]
             grace: 0.2
-            """)
-        try write(
-            "mine/program.py",
+            """, to: "mine/node.yaml")
+        try program.write(
             """
             import json, os, signal, subprocess, sys, time
             request = json.load(open(sys.argv[1]))
@@ -35,9 +28,8 @@ import Testing
                 os.rename("../numbers.part", "../numbers")
                 time.sleep(600)
             open(request["outputs"]["out"], "w").write("done")
-            """)
-        try write(
-            "stopped.yaml",
+            """, to: "mine/program.py")
+        try program.write(
             """
             understudy: 1
             name: stopped
@@ -45,22 +37,15 @@ import Testing
               quick: { type: t.program }
               hang: { type: t.program, in: { after: quick.out }, with: { hangs: true } }
               never: { type: t.program, in: { after: hang.out } }  # once it ends: what hang does then
-            """)
-        let (output, errors) = (URL(filePath: "\(program.folder)/output"), URL(filePath: "\(program.folder)/errors"))
-        for file in [output, errors] { try Data().write(to: file) }
-        let process = Process()
-        process.executableURL = URL(filePath: try Program.path())
-        process.arguments = ["run", "stopped.yaml", "--nodes", "mine"]
-        process.currentDirectoryURL = URL(filePath: program.folder)
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
+            """, to: "stopped.yaml")
+        let (output, errors) = (try program.file("output"), try program.file("errors"))
+        let process = try program.process(["run", "stopped.yaml", "--nodes", "mine"], output: output.handle, errors: errors.handle)
         try process.run()
         defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
         while process.isRunning, !FileManager.default.fileExists(atPath: "\(program.folder)/numbers") { usleep(20_000) }
         kill(process.processIdentifier, signal)
         process.waitUntilExit()
-        let said = try String(contentsOf: output, encoding: .utf8) + String(contentsOf: errors, encoding: .utf8)
+        let said = output.text + errors.text
         #expect(process.terminationStatus == 130 && said.contains("1 ran, 0 cached, 1 stopped, 1 skipped") && said.contains("interrupted;"), "\(said)")
         for number in try String(contentsOfFile: "\(program.folder)/numbers", encoding: .utf8).split(separator: " ") {
             let stat = (try? String(contentsOfFile: "/proc/\(number)/stat", encoding: .utf8)) ?? ""

@@ -13,56 +13,103 @@ struct WatchTests {
         outputs: { file: save.file }
         """
 
-    @Test func savesRunAgain() throws {
-        let program = try Program()
-        func write(_ name: String, _ data: Data, byRename: Bool = false) throws {
-            // `.atomic` writes beside and renames, as many editors do.
-            try data.write(to: URL(filePath: "\(program.folder)/\(name)"), options: byRename ? .atomic : [])
+    /// `run GRAPH --watch` in a program's folder.
+    private final class Loop {
+        let process: Process
+        private let output, errors: Program.Written
+
+        init(_ program: Program, _ words: [String]) throws {
+            (output, errors) = (try program.file("output"), try program.file("errors"))
+            process = try program.process(["run"] + words + ["--watch", "--json"], output: output.handle, errors: errors.handle)
+            try process.run()
         }
-        try write("source.safetensors", tensors(1))
-        try write("base.yaml", Data(graph.utf8))
-        try write("watched.yaml", Data("understudy: 1\nextends: base.yaml\n".utf8))
-        let (output, errors) = ("\(program.folder)/output", "\(program.folder)/errors")
-        for path in [output, errors] { try Data().write(to: URL(filePath: path)) }
-        let process = Process()
-        process.executableURL = URL(filePath: try Program.path())
-        process.arguments = ["run", "watched.yaml", "--watch", "--json"]
-        process.currentDirectoryURL = URL(filePath: program.folder)
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = try FileHandle(forWritingTo: URL(filePath: output))
-        process.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
-        try process.run()
-        defer { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
-        func text(_ path: String) -> String { (try? String(contentsOfFile: path, encoding: .utf8)) ?? "" }
-        func count(_ word: String, in text: String) -> Int { text.components(separatedBy: word).count - 1 }
+
+        deinit { if process.isRunning { kill(process.processIdentifier, SIGKILL) } }
+
+        private func count(_ word: String, in text: String) -> Int { text.components(separatedBy: word).count - 1 }
+
         /// Waits for the end of a run, and for the loop to watch again; returns what ran.
         func awaitRun(_ number: Int) throws -> [String] {
-            for _ in 0..<6000 where count("runFinished", in: text(output)) < number || count("watching", in: text(errors)) < number {
+            for _ in 0..<6000 where count("runFinished", in: output.text) < number || count("watching", in: errors.text) < number {
                 guard process.isRunning else { break }
                 usleep(20_000)
             }
-            let lines = text(output).split(separator: "\n").filter { $0.contains("runFinished") }
-            try #require(lines.count == number, "\(text(output)) \(text(errors))")
+            let lines = output.text.split(separator: "\n").filter { $0.contains("runFinished") }
+            try #require(lines.count == number, "\(output.text) \(errors.text)")
             let event = try JSONSerialization.jsonObject(with: Data(lines[number - 1].utf8)) as? [String: Any]
             let summary = (event?["runFinished"] as? [String: Any])?["_0"] as? [String: Any]
             return ((summary?["ran"] as? [[String: Any]]) ?? []).compactMap { $0["node"] as? String }
         }
-        #expect(try awaitRun(1) == ["load", "save"])
-        // A file that the graph extends, replaced by rename.
-        try write("base.yaml", Data(graph.replacingOccurrences(of: "[a]", with: "[b]").utf8), byRename: true)
-        #expect(try awaitRun(2) == ["save"])
+
+        /// Waits until it says something.
+        func saysSoon(_ text: String) -> Bool {
+            for _ in 0..<6000 where !errors.text.contains(text) && process.isRunning { usleep(20_000) }
+            return errors.text.contains(text)
+        }
+
+        /// Ends it by Ctrl-C; returns its status.
+        func stop() -> Int32 {
+            process.interrupt()
+            process.waitUntilExit()
+            return process.terminationStatus
+        }
+    }
+
+    @Test func savesRunAgain() throws {
+        let program = try Program()
+        try tensors(1).write(to: URL(filePath: "\(program.folder)/source.safetensors"))
+        try program.write(graph, to: "base.yaml")
+        try program.write("understudy: 1\nextends: base.yaml\n", to: "watched.yaml")
+        let loop = try Loop(program, ["watched.yaml"])
+        #expect(try loop.awaitRun(1) == ["load", "save"])
+        // A file that the graph extends, written beside and renamed, as many editors do.
+        try Data(graph.replacingOccurrences(of: "[a]", with: "[b]").utf8).write(to: URL(filePath: "\(program.folder)/base.yaml"), options: .atomic)
+        #expect(try loop.awaitRun(2) == ["save"])
         // An input, written in place.
-        try write("source.safetensors", tensors(2))
-        #expect(try awaitRun(3) == ["load", "save"])
+        try tensors(2).write(to: URL(filePath: "\(program.folder)/source.safetensors"))
+        #expect(try loop.awaitRun(3) == ["load", "save"])
         // A broken graph says so, and the loop waits for the next save.
-        try write("base.yaml", Data(graph.replacingOccurrences(of: "tensor.load", with: "tensor.lod").utf8))
-        for _ in 0..<6000 where !text(errors).contains("did you mean 'tensor.load'?") && process.isRunning { usleep(20_000) }
-        #expect(text(errors).contains("did you mean 'tensor.load'?"))
-        try write("base.yaml", Data(graph.utf8))
-        #expect(try awaitRun(4) == ["save"])
-        process.interrupt()
-        process.waitUntilExit()
-        #expect(process.terminationStatus == 130)
+        try program.write(graph.replacingOccurrences(of: "tensor.load", with: "tensor.lod"), to: "base.yaml")
+        #expect(loop.saysSoon("did you mean 'tensor.load'?"))
+        try program.write(graph, to: "base.yaml")
+        #expect(try loop.awaitRun(4) == ["save"])
+        #expect(loop.stop() == 130)
+    }
+
+    @Test("what a manifest lists under sources is watched: files, folders and what is new in them")
+    func sourcesOfPrograms() throws {
+        let program = try Program()
+        let manifest = """
+            type: t.shares
+            version: 1
+            summary: Says what it shares with others.
+            outputs: { out: { type: file, extension: txt } }
+            command: [python3, say.py]
+            sources: [../shared/word.py, ../library]
+            """
+        let code = """
+            import json, sys
+            sys.path[:0] = ["../shared", "../library"]
+            import word, deep.end
+            open(json.load(open(sys.argv[1]))["outputs"]["out"], "w").write(word.word + deep.end.word)
+            """
+        try program.write(manifest, to: "mine/says/node.yaml")
+        try program.write(code, to: "mine/says/say.py")
+        try program.write("word = 'one'", to: "mine/shared/word.py")
+        try program.write("word = 'end'", to: "mine/library/deep/end.py")
+        try program.write("understudy: 1\nname: sharing\nnodes: { says: { type: t.shares } }\noutputs: { text: says.out }\n", to: "sharing.yaml")
+        let loop = try Loop(program, ["sharing.yaml", "--nodes", "mine/says"])
+        func said() throws -> String { try String(contentsOfFile: "\(program.folder)/out/sharing/text.txt", encoding: .utf8) }
+        #expect(try loop.awaitRun(1) == ["says"])
+        try program.write("word = 'two'", to: "mine/shared/word.py")
+        #expect(try loop.awaitRun(2) == ["says"])
+        #expect(try said() == "twoend")
+        try program.write("word = 'END'", to: "mine/library/deep/end.py")
+        #expect(try loop.awaitRun(3) == ["says"])
+        #expect(try said() == "twoEND")
+        try program.write("", to: "mine/library/deep/new.py")
+        #expect(try loop.awaitRun(4) == ["says"])
+        #expect(loop.stop() == 130)
     }
 
     /// Two arrays of one number.

@@ -50,7 +50,7 @@ import Testing
     func damagedArchives() throws {
         let (shop, archive) = try exported("run.tar")
         let whole = try Data(contentsOf: URL(fileURLWithPath: archive))
-        var cases: [Data] = [Data(), Data("not an archive at all".utf8), whole.prefix(whole.count / 2), whole.prefix(700)]
+        var cases: [Data] = [Data(), Data("not an archive at all".utf8), whole.prefix(whole.count / 2), whole.prefix(700), Data(count: 10_240)]
         // A flipped bit in an artifact's bytes: 'value' tables end in an f64 inside the first entries.
         var flipped = whole
         let name = try #require(whole.range(of: Data("objects/".utf8)))

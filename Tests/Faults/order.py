@@ -83,11 +83,12 @@ def main():
         store, other = Store(program, f"{folder}/one"), Store(program, f"{folder}/two")
         jobs = [
             ("a run", store, store.run_words(*part)),
-            ("a run after an edit", store, store.run_words("--set", "count.with.seed=5", *part)),
+            # Of frames: what `count` makes is so small that the index holds it itself.
+            ("a run after an edit", store, store.run_words("--set", "frames.with.end=0.6", *part)),
             ("a run after a collection", store, store.run_words("--set", "count.with.seed=6", *part)),
             ("an import", other, other.words("cache", "import", f"{folder}/run.tar")),
         ]
-        problems, seen = [], 0
+        problems = []
         for title, place, words in jobs:
             if "collection" in title:
                 place.finish(place.words("cache", "gc", "--max-size", "1M"))
@@ -99,13 +100,12 @@ def main():
             findings, named = check(trace, small)
             problems += [f"{title}: {finding}" for finding in sorted(findings)]
             # The check must be able to see a sync that is missing.
-            seen += named
-            if named and not check(trace, small, forget="SA")[0]:
+            if named == 0:
+                problems.append(f"{title}: the index names nothing that was recorded; the check does not see what happens")
+            elif not check(trace, small, forget="SA")[0]:
                 problems.append(f"{title}: syncs that are left out are not missed; the check does not see what happens")
             print(f"{title}: the index names artifacts {named} times, {len(findings)} times too early")
             os.unlink(trace)
-        if seen == 0:
-            problems.append("the index names nothing that was recorded; the check does not see what happens")
         if problems:
             sys.exit("\n".join(problems))
     finally:

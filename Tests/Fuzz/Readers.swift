@@ -27,6 +27,29 @@ final class Reader {
 
     func removeScratch() { try? FileManager.default.removeItem(atPath: scratch) }
 
+    /// Bytes of heap that an input of so many may make it hold: ten times as many, and above all what it holds at all, such as buffers of
+    /// libraries; zstd alone takes a window of up to 128 MiB. FUZZ_CONSTANT=0 shows that more is noticed.
+    func heapLimit(_ count: Int) -> Int { 10 * count + constant }
+    private lazy var constant = ProcessInfo.processInfo.environment["FUZZ_CONSTANT"].flatMap(Int.init) ?? (kind == .archive ? 160 : 16) << 20
+
+    /// Reads bytes, and traps if that took more than a second; one that never ends is ended after ten. Both are processor time, the second
+    /// of this thread, which neither a busy machine nor a frozen process lengthens.
+    func readInTime(_ bytes: [UInt8]) {
+        signal(SIGPROF) { _ in abort() }
+        var limit = itimerval(it_interval: timeval(), it_value: timeval(tv_sec: 10, tv_usec: 0))
+        setitimer(__itimer_which_t(UInt32(ITIMER_PROF.rawValue)), &limit, nil)
+        let begin = Self.cpuSeconds()
+        try? read(bytes)
+        let seconds = Self.cpuSeconds() - begin
+        guard seconds < 1 else { fatalError("\(bytes.count) bytes took the reader \(seconds) s") }
+    }
+
+    private static func cpuSeconds() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+
     private func parse(_ bytes: [UInt8]) -> (syntax: GraphSyntax?, diagnostics: Diagnostics) {
         var diagnostics = Diagnostics()
         let file = SourceFile(name: "g.yaml", directory: URL(fileURLWithPath: scratch), bytes: bytes)

@@ -23,32 +23,17 @@ let held = Atomic(0), most = Atomic(0)
 
 /// Reads an input and traps, so that libFuzzer keeps it, if that took too long or too much memory.
 func watched(_ bytes: UnsafeBufferPointer<UInt8>) {
-    let before = held.load(ordering: .relaxed), begin = cpuSeconds()
+    let before = held.load(ordering: .relaxed)
     most.store(before, ordering: .relaxed)
-    // One that never ends is ended after a while, of processor time as well.
-    var limit = itimerval(it_interval: timeval(), it_value: timeval(tv_sec: 10, tv_usec: 0))
-    setitimer(__itimer_which_t(UInt32(ITIMER_PROF.rawValue)), &limit, nil)
-    try? reader.read(Array(bytes))
-    let grown = most.load(ordering: .relaxed) - before, seconds = cpuSeconds() - begin
-    guard grown <= 10 * bytes.count + constant else { fatalError("\(bytes.count) bytes made the reader hold \(grown)") }
-    guard seconds < 1 else { fatalError("\(bytes.count) bytes took the reader \(seconds) s") }
-}
-
-/// Of this thread, which neither a busy machine nor a frozen process lengthens.
-func cpuSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    reader.readInTime(Array(bytes))
+    let grown = most.load(ordering: .relaxed) - before
+    guard grown <= reader.heapLimit(bytes.count) else { fatalError("\(bytes.count) bytes made the reader hold \(grown)") }
 }
 
 guard CommandLine.arguments.count > 1, let chosen = Reader.Kind(rawValue: CommandLine.arguments[1]) else {
     print("usage: fuzz KIND [options of libFuzzer] [CORPUS…]; KIND is one of \(Reader.Kind.allCases.map(\.rawValue).joined(separator: ", "))")
     exit(2)
 }
-/// What a reader may hold beyond ten times its input: above all what it holds at all, such as buffers of libraries; zstd alone takes a
-/// window of up to 128 MiB. FUZZ_CONSTANT=0 shows that more is noticed.
-let constant = ProcessInfo.processInfo.environment["FUZZ_CONSTANT"].flatMap(Int.init) ?? (chosen == .archive ? 160 : 16) << 20
-signal(SIGPROF) { _ in abort() }
 nonisolated(unsafe) let reader = try Reader(chosen)
 guard
     watchHeap(

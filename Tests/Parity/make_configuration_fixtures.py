@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from compare_published import uncompiled_mask  # noqa: E402
-from compare_stored import original, original_name, restored  # noqa: E402
 from diffusers.models.transformers import transformer_wan_animate_2  # noqa: E402
+from original_names import original, original_name, restored  # noqa: E402
 from published_cases import CASES, Random  # noqa: E402
 
 #: Seeds whose cases are small and show something: patches of 2×2×2, a mask larger than the segment, odd widths, both kinds of norm.

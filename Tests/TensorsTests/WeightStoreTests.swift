@@ -111,4 +111,79 @@ struct WeightStoreTests {
         _ = weights.root.linearWeight("bad", shape: [rows, columns])
         #expect(message { try weights.finish() }.contains("tensor 'bad' holds NaN or infinity"))
     }
+
+    /// Bytes of e4m3 without NaN, and what they stand for.
+    private func eightBit(_ count: Int) -> (bytes: [UInt8], values: [Float]) {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 / 251) }.map { $0 & 0x7f == 0x7f ? 0 : $0 }
+        let values = bytes.map { byte in
+            let (exponent, fraction) = (Int(byte >> 3 & 15), Float(byte & 7) / 8)
+            let size = exponent == 0 ? fraction * Float(sign: .plus, exponent: -6, significand: 1) : (1 + fraction) * Float(sign: .plus, exponent: exponent - 7, significand: 1)
+            return byte < 128 ? size : -size
+        }
+        return (bytes, values)
+    }
+
+    /// A matrix of e4m3 and scales of the given names and shapes; returns the factors, row by row, and what the matrix stands for without them.
+    private func writeScaled(_ shape: [Int], _ scales: [(name: String, shape: [Int])], configuration: String? = nil) throws -> (factors: [Float], values: [Float]) {
+        let path = folder.appending(path: "m.safetensors").path
+        unlink(path)
+        let writer = try SafetensorsWriter(path: path, metadata: configuration.map { ["config": $0] } ?? [:])
+        let (bytes, values) = eightBit(shape.reduce(1, *))
+        writer.begin("a.weight", dtype: .f8e4m3, elementShape: Array(shape.dropFirst()))
+        try bytes.withUnsafeBytes { try writer.append($0) }
+        var factors: [Float] = []
+        for scale in scales {
+            factors = (0..<scale.shape.reduce(1, *)).map { Float($0 + 1) / 8 }
+            try writer.write(scale.name, factors, shape: scale.shape)
+        }
+        try writer.finish(sync: false)
+        return (factors, values)
+    }
+
+    private func open() throws -> WeightStore { try WeightStore(path: folder.appending(path: "m.safetensors").path) }
+
+    @Test("8-bit weights times scales per tensor, row, group and block, of which the last may be smaller")
+    func scalesOfAllShapes() throws {
+        let sized = #"{"quantization_config": {"weight_block_size": [96, 50]}}"#
+        let cases: [(shape: [Int], name: String, scale: [Int], block: [Int], configuration: String?)] = [
+            ([5, 7], "scale_weight", [], [5, 7], nil), ([5, 7], "weight_scale", [1, 1], [5, 7], nil), ([5, 5], "weight_scale", [5], [1, 5], nil),
+            ([5, 7], "weight_scale", [5, 1], [1, 7], nil), ([200, 300], "weight_scale_inv", [2, 3], [128, 128], nil),
+            // As many blocks as even ones of 96 rows would be: they have 128 all the same, unless the configuration says otherwise.
+            ([192, 128], "weight_scale_inv", [2, 1], [128, 128], nil), ([192, 100], "weight_scale_inv", [2, 2], [96, 50], sized),
+            ([200, 300], "weight_scale", [200, 3], [1, 100], nil), ([130, 20], "weight_scale_inv", [2, 1], [96, 50], sized),
+        ]
+        for (shape, name, scale, block, configuration) in cases {
+            let (factors, values) = try writeScaled(shape, [("a.\(name)", scale)], configuration: configuration)
+            let across = (shape[1] + block[1] - 1) / block[1]
+            let expected = values.indices.map { values[$0] * factors[$0 / shape[1] / block[0] * across + $0 % shape[1] / block[1]] }
+            let weights = try open()
+            #expect(weights.tensor("a.weight", shape: shape).array == expected, "\(shape) \(scale)")
+            #expect(weights.linearWeight("a.weight", shape: shape, .f32).tensor.array == expected)
+            try weights.finish()
+            // Rows of a matrix that the network has as two.
+            guard shape[0] % 2 == 0 else { continue }
+            let halves = weights.translated(by: WeightNames(names: { $0 == "a.weight" ? ["q.weight", "k.weight"] : [$0] }, aliases: { _ in [] }))
+            let parts = ["q", "k"].map { halves.tensor("\($0).weight", shape: [shape[0] / 2, shape[1]]).array }
+            #expect(parts[0] + parts[1] == expected, "\(shape) \(scale), halves")
+        }
+    }
+
+    @Test func scalesOfUnknownMeaningAreRefused() throws {
+        func said(_ shape: [Int], _ scales: [(String, [Int])], _ configuration: String? = nil) throws -> String {
+            _ = try writeScaled(shape, scales, configuration: configuration)
+            return message {
+                let weights = try open()
+                _ = weights.tensor("a.weight", shape: shape)
+                try weights.finish()
+            }
+        }
+        let sized = #"{"quantization_config": {"weight_block_size": [96, 50]}}"#
+        for (shape, scale, configuration) in [([300, 300], [2, 2], nil), ([6, 6], [1, 6], nil), ([6, 6], [2, 3], nil), ([200, 300], [2, 3], sized), ([6, 6], [7], nil)] {
+            let text = try said(shape, [("a.weight_scale", scale)], configuration)
+            #expect(text.contains("scale 'a.weight_scale' has shape \(scale) for 'a.weight' \(shape)") && text.contains("weight_block_size") == (configuration == nil), "\(text)")
+        }
+        #expect(try said([6, 6], [("a.weight_scale", [6]), ("a.weight_scale_inv", [1, 1])]).contains("'a.weight' has two scales"))
+        #expect(try said([6, 6], [("a.scale_inv", [6])]).contains("'a.scale_inv' of shape [6] is not part of the model"))
+        #expect(try said([6, 6], [], #"{"quantization_config": {"weight_block_size": [128]}}"#).contains("'weight_block_size'"))
+    }
 }

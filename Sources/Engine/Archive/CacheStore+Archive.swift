@@ -117,7 +117,9 @@ extension CacheStore {
             default: throw refused(entry.name, "is neither an artifact nor an action")
             }
         }
-        guard actions + known > 0 || objects == 0 else { throw refused("actions", "are missing") }
+        guard actions + known > 0 else {
+            throw objects > 0 ? refused("actions", "are missing") : StoreError("'\(path)' holds no results; is the archive whole, and made by 'understudy cache export'?")
+        }
         return ArchiveReport(actions: actions, objects: objects, bytes: bytes, skipped: known)
     }
 

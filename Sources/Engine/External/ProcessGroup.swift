@@ -68,9 +68,10 @@ final class ProcessGroup: Sendable {
         posix_spawnattr_setflags(
             &attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
         // The shell leaves a watcher in the group, no child of the program's, that ends it and who left it when this process is gone;
-        // then it takes the mark, changes the folder and becomes the program. (The watcher, which never took it, does not end itself.)
+        // then it takes the mark, changes the folder and becomes the program. (The watcher, which never took it, does not end itself. Nor
+        // does it when the group is asked to end: this process may be gone before the group is.)
         let strays = "for f in $(grep -lszxF \(Self.mark)=\(name) /proc/[0-9]*/environ); do f=${f%/environ}; kill -KILL ${f#/proc/}; done"
-        let watch = "( ( read -r end <&3; \(strays); kill -KILL 0 ) >/dev/null 2>&1 & ) ; exec 3<&-"
+        let watch = "( ( trap '' TERM; read -r end <&3; \(strays); kill -KILL 0 ) >/dev/null 2>&1 & ) ; exec 3<&-"
         let limit = memory.map { "ulimit -v \(max($0 / 1024, 1)) && " } ?? ""
         let shell = ["/bin/sh", "-c", "\(watch); \(limit)cd \"$0\" && export \(Self.mark)=\(name) && exec \"$@\"", folder] + command
         var arguments: [UnsafeMutablePointer<CChar>?] = shell.map { strdup($0) } + [nil]

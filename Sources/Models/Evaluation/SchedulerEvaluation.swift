@@ -70,7 +70,7 @@ struct SchedulerEvaluation {
                 samples.append(Tensor(state.sample, noise.shape))
             }
         case let other:
-            throw WeightError(path: path, "cannot evaluate a '\(other)'; UniPCMultistepScheduler, DPMSolverMultistepScheduler and FlowMatchEulerDiscreteScheduler are known")
+            throw WeightError(path: path, "cannot evaluate a '\(other)'; \(SchedulerConfiguration.knownClasses.joined(separator: ", ")) are known")
         }
         return [
             "sigmas": Tensor(schedule.sigmas), "timesteps": Tensor(schedule.timesteps), "samples": Tensor.stacked(samples),

@@ -4,6 +4,8 @@ import Tensors
 /// The `scheduler_config.json` of a published pipeline, as far as flow matching goes.
 public struct SchedulerConfiguration: Decodable, Sendable {
     public let className: String
+    /// The classes whose steps are known.
+    public static let knownClasses = ["UniPCMultistepScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"]
     public let shift: Double
     public let trainingSteps: Int
     public let order: Int

@@ -11,6 +11,9 @@ public struct Tokenizer {
     /// Special tokens before and after the text.
     private let prefix, suffix: [Int]
 
+    /// How many pieces its model knows.
+    public var pieceCount: Int { model.count }
+
     /// - Parameter folder: A folder with `tokenizer.json`, or that file.
     /// - Throws: `WeightError` when there is none, or it asks for what is not known.
     public init(folder: String) throws { try self.init(path: folder.hasSuffix(".json") ? folder : "\(folder)/tokenizer.json") }

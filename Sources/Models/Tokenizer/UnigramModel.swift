@@ -11,6 +11,9 @@ struct UnigramModel {
     /// Numbers of the pieces `<0x00>` … `<0xFF>`; nil: what is in no piece is unknown.
     private let bytes: [Int]?
 
+    /// How many pieces it knows.
+    var count: Int { scores.count }
+
     init(_ json: JSONObject) throws {
         let type = (json.values["type"] as? String) ?? "Unigram"
         guard type == "Unigram" else { throw TokenizerError("the model is '\(type)'; Unigram is known") }
