@@ -27,6 +27,7 @@ struct Run: ParsableCommand {
     var printer: any RunPrinter { if json { JSONPrinter() } else if quiet { QuietPrinter() } else { ProgressPrinter() } }
 
     func validate() throws {
+        if out.isEmpty { throw ValidationError("--out is empty; name a folder, '.' for this one") }
         if watch, dryRun { throw ValidationError("--watch runs, --dry-run does not: choose one") }
     }
 

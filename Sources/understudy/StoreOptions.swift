@@ -6,6 +6,10 @@ struct StoreOptions: ParsableArguments {
     @Option(name: .customLong("cache"), help: ArgumentHelp("The cache folder; else UNDERSTUDY_CACHE, else .understudy here.", valueName: "folder"), completion: .directory)
     var cache: String?
 
+    func validate() throws {
+        if cache == "" { throw ValidationError("--cache is empty; name a folder, or leave it out") }
+    }
+
     var root: String { CacheStore.defaultRoot(option: cache) }
 
     /// Where environments of external nodes are made.

@@ -47,6 +47,7 @@ struct CommandLineTests {
         let published = "\(Program.root)/Tests/Fixtures/Configurations/wan_t2v"
         let lines = [
             (#"$U run Graphs/example.yaml --out $'o\xfft'"#, "is not UTF-8"), (#"$U plan $'\xff.yaml'"#, "is not UTF-8"),
+            ("$U runs --cache ''", "--cache is empty"), ("$U run Graphs/example.yaml --out ''", "--out is empty"),
             ("$U plan Graphs/example.yaml --nodes none", "no folder 'none'"), ("$U nodes --nodes Graphs/example.yaml", "no folder 'Graphs/example.yaml'"), ("$U model show '\(published)' --frames \(Int.max)", "--frames takes a number from 1 to 1000000"),
             ("$U model show '\(published)' --frames 0", "--frames takes a number"),
             ("$U model forward --model '\(published)' --inputs '\(published)/inputs.safetensors' --output . --threads 0", "--threads takes a number from 1"),
