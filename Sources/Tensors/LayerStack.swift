@@ -24,20 +24,26 @@ public struct LayerStack<Layer: Sendable>: Sendable {
     ) {
         weights.count(readIsResident: true)
         let sizes = (0..<count).map { weights.byteCount(under: prefixes($0)) }
+        let largest = sizes.max() ?? 0
         let isAll = weights.reserve(sizes.reduce(0, +), spare: 0)
+        let isRoom = isAll || weights.checkRoom(forLayerOf: largest)
         var resident: [Layer] = []
         var isFull = false
-        for index in 0..<count where sizes[index] > 0 {
+        for index in 0..<count where sizes[index] > 0 && isRoom {
             let problems = weights.problemCount
             let layer = build(index)
             guard weights.problemCount == problems else { continue }  // nobody will use it
             // The layers first in line stay: with any other rule the next pass would find none of those it begins with.
-            if isAll || !isFull && weights.reserve(sizes[index], spare: sizes.max() ?? 0) { resident.append(layer) } else { isFull = true }
+            if isAll || !isFull && weights.reserve(sizes[index], spare: largest) { resident.append(layer) } else { isFull = true }
         }
         let missing = sizes.indices.filter { sizes[$0] == 0 }
         if let first = missing.first {
             let names = prefixes(first).joined(separator: ", ")
             weights.report("all tensors of '\(names)' are missing\(missing.count > 1 ? ", and those of \(missing.count - 1) layers after it" : "")")
+        }
+        if !isRoom {
+            let names = (0..<count).flatMap(prefixes)
+            weights.ignore { name in names.contains { name.hasPrefix($0 + ".") } }
         }
         weights.count(readIsResident: false)
         self.resident = resident

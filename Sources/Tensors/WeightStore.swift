@@ -150,7 +150,7 @@ public final class WeightStore: Sendable {
         if let indexName = names.first(where: { $0.hasSuffix(".safetensors.index.json") }) {
             struct Index: Decodable { var weight_map: [String: String] }
             let indexPath = url.appending(path: indexName)
-            guard let index = try? JSONDecoder().decode(Index.self, from: Data(contentsOf: indexPath)) else {
+            guard let index = try? JSONDecoder().decode(Index.self, text: Data(contentsOf: indexPath)) else {
                 throw WeightError(path: indexPath.path, "is not an index of shards: a JSON object with 'weight_map' expected")
             }
             let shards = Set(index.weight_map.values).sorted()
@@ -179,7 +179,7 @@ public final class WeightStore: Sendable {
             throw WeightError(path: path, "has no config.json (or 'config' in the metadata of a single file)")
         }
         do {
-            return try JSONDecoder().decode(type, from: configuration)
+            return try JSONDecoder().decode(type, text: configuration)
         } catch let error as DecodingError {
             throw WeightError(path: path, "config.json: \(Self.text(error))")
         }
@@ -310,6 +310,18 @@ public final class WeightStore: Sendable {
             state.residentBytes += bytes
             return true
         }
+    }
+
+    /// Whether a layer of so many bytes can be worked with beside what stays in memory; if not, that is reported.
+    func checkRoom(forLayerOf bytes: Int) -> Bool {
+        let held = state.withLock { $0.residentBytes }, memory = MemoryLimit.bytes()
+        // An eighth more for what it computes with.
+        guard held + bytes + bytes / 8 > memory else { return true }
+        func gigabytes(_ bytes: Int) -> String { String(format: "%.2f GB", Double(bytes) / 1e9) }
+        report(
+            "one layer takes \(gigabytes(bytes)) of memory beside \(gigabytes(held)) of other weights, and this process may use \(gigabytes(memory)); "
+                + "let it use more, or \(precision == .f32 ? "ask for precision bf16 or int8" : "take a smaller network")")
+        return false
     }
 
     /// Has the tensors under these prefixes read from disk while something else is computed.

@@ -99,4 +99,11 @@ struct SafetensorsTests {
         try Data(repeating: 0xff, count: 64).write(to: URL(filePath: path("huge")))
         #expect(throws: SafetensorsError.self) { try SafetensorsFile(path: path("huge")) }
     }
+
+    @Test("a text that ends with one bracket too many is an error, and Foundation's decoder does not trap")
+    func tooDeepForFoundation() {
+        for depth in 510...516 {
+            #expect(throws: DecodingError.self) { try JSONDecoder().decode([Int].self, text: Data(repeating: UInt8(ascii: "["), count: depth)) }
+        }
+    }
 }

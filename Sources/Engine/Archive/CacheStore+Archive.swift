@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import GRDB
 import NodeKit
 
@@ -110,7 +111,7 @@ extension CacheStore {
                 bytes += FileState(path: target)?.size ?? 0
             case ("actions", "json"):
                 let data = try entry.data(limit: Self.recordLimit)
-                guard let record = try? JSONDecoder().decode(ActionRecord.self, from: data), record.key == digest,
+                guard let record = try? JSONDecoder().decode(ActionRecord.self, text: data), record.key == digest,
                     record.outputs.values.allSatisfy({ Self.isSuffix($0.suffix) })
                 else { throw refused(entry.name, "is not an action's record") }
                 if try take(record, from: folder) { actions += 1 } else { known += 1 }

@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import Locking
 import NodeKit
 
@@ -208,7 +209,7 @@ enum ExternalMessage: Equatable {
     /// Nil when the line is no message: then it is a line of the log.
     init?(_ line: String) {
         guard line.utf8.first == UInt8(ascii: "{"),
-            let line = try? JSONDecoder().decode(Line.self, from: Data(line.utf8))
+            let line = try? JSONDecoder().decode(Line.self, text: Data(line.utf8))
         else { return nil }
         if let progress = line.progress {
             guard let done = Int(exactly: progress.done.rounded()) else { return nil }

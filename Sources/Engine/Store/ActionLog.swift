@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import NodeKit
 
 /// What actions made, beside the index, so that a lost index can be rebuilt: a file of JSON lines that every process appends to.
@@ -58,14 +59,14 @@ struct ActionLog: Sendable {
         var lines: [Line] = []
         for path in recordFiles() {
             guard let data = FileManager.default.contents(atPath: path),
-                let record = try? decoder.decode(ActionRecord.self, from: data),
+                let record = try? decoder.decode(ActionRecord.self, text: data),
                 (path as NSString).lastPathComponent == "\(record.key.hex).json"
             else { continue }
             lines.append(Line(record: record, contents: nil))
         }
         let text = FileManager.default.contents(atPath: path) ?? Data()
         for line in text.split(separator: UInt8(ascii: "\n")) {
-            if let line = try? decoder.decode(Line.self, from: line) { lines.append(line) }
+            if let line = try? decoder.decode(Line.self, text: line) { lines.append(line) }
         }
         return lines.filter { $0.record.outputs.values.allSatisfy { !$0.suffix.contains("/") } }
     }

@@ -15,7 +15,7 @@ enum JSON {
     }
 
     static func decode<T: Decodable>(_ type: T.Type, _ text: String) -> T? {
-        try? JSONDecoder().decode(type, from: Data(text.utf8))
+        try? JSONDecoder().decode(type, text: Data(text.utf8))
     }
 
     /// An object of strings.

@@ -9,7 +9,7 @@ enum PreprocessingEvaluation {
     static func evaluate(_ path: String, _ inputs: SafetensorsFile) throws -> [String: Tensor]? {
         let config = FileManager.default.contents(atPath: "\(path)/config.json")
         if config == nil, FileManager.default.fileExists(atPath: "\(path)/preprocessor_config.json") { return try clip(path, inputs) }
-        guard let config, let canvas = try? JSONDecoder().decode(Canvas.self, from: config), canvas._class_name == nil, canvas.architectures == nil else { return nil }
+        guard let config, let canvas = try? JSONDecoder().decode(Canvas.self, text: config), canvas._class_name == nil, canvas.architectures == nil else { return nil }
         guard [canvas.width, canvas.height, canvas.motion_encoder_size].allSatisfy({ (1...16_384).contains($0) }) else {
             throw WeightError(path: "\(path)/config.json", "height, width and motion_encoder_size must be within 1 … 16384")
         }

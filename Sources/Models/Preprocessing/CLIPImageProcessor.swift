@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 public import Tensors
 
 /// Pictures as CLIP takes them (`preprocessor_config.json` of a `CLIPImageProcessor`, Pillow backend): resize, crop the middle, normalise.
@@ -83,7 +84,7 @@ public struct CLIPImageProcessor: Decodable, Sendable {
         let path = "\(folder)/preprocessor_config.json"
         do {
             let data = FileManager.default.fileExists(atPath: path) ? try Data(contentsOf: URL(filePath: path)) : Data("{}".utf8)
-            self = try JSONDecoder().decode(Self.self, from: data)
+            self = try JSONDecoder().decode(Self.self, text: data)
         } catch {
             throw WeightError(path: path, "is not a CLIPImageProcessor's: \(error)")
         }

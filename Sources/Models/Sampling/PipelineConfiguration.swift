@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import Tensors
 
 /// What the index of a published pipeline (`model_index.json`, or `modular_model_index.json`) says about its sampling.
@@ -31,7 +32,7 @@ public struct PipelineConfiguration: Decodable, Sendable {
         let names = ["model_index.json", "modular_model_index.json"].map { "\(folder)/\($0)" }
         let path = names.first { FileManager.default.fileExists(atPath: $0) } ?? names[0]
         do {
-            self = try JSONDecoder().decode(Self.self, from: Data(contentsOf: URL(filePath: path)))
+            self = try JSONDecoder().decode(Self.self, text: Data(contentsOf: URL(filePath: path)))
         } catch let DecodingError.dataCorrupted(context) {
             throw WeightError(path: path, "is not a pipeline's index: \(context.debugDescription)")
         } catch {

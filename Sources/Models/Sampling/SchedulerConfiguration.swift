@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 import Tensors
 
 /// The `scheduler_config.json` of a published pipeline, as far as flow matching goes.
@@ -71,7 +72,7 @@ public struct SchedulerConfiguration: Decodable, Sendable {
             // Python writes infinities (`lambda_min_clipped`), which JSON has not.
             var text = try String(contentsOf: URL(filePath: path), encoding: .utf8)
             for number in ["-Infinity", "Infinity", "NaN"] { text = text.replacingOccurrences(of: ": \(number)", with: ": null") }
-            self = try JSONDecoder().decode(Self.self, from: Data(text.utf8))
+            self = try JSONDecoder().decode(Self.self, text: Data(text.utf8))
         } catch {
             throw WeightError(path: path, "is not a scheduler's configuration: \(error)")
         }

@@ -90,7 +90,7 @@ extension SafetensorsFile {
     public func metadata<M: Decodable>(_ type: M.Type, of port: PortType) throws -> M {
         let text = try metadataText(of: port)
         do {
-            return try JSONDecoder().decode(M.self, from: Data(text.utf8))
+            return try JSONDecoder().decode(M.self, text: Data(text.utf8))
         } catch {
             throw NodeError("\(file.path): metadata of a '\(port)' does not decode: \(error)")
         }

@@ -1,4 +1,5 @@
 import Foundation
+import Safetensors
 
 extension Node {
     /// Makes a program of a node type, so that it can join graphs as an external node:
@@ -40,7 +41,7 @@ enum NodeProgram {
     ///
     /// - Throws: What the node threw, or why the request cannot be read.
     static func run(_ definition: NodeDefinition, request path: String) throws {
-        let request = try JSONDecoder().decode(Request.self, from: Data(contentsOf: URL(filePath: path)))
+        let request = try JSONDecoder().decode(Request.self, text: Data(contentsOf: URL(filePath: path)))
         let folder = "\(request.scratch)/outputs"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         var inputs: [String: [Artifact]] = [:]
