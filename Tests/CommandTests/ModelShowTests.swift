@@ -35,6 +35,8 @@ struct ModelShowTests {
         #expect(one.status == 0 && one.output.hasPrefix("UniPCMultistepScheduler  scheduler: flow matching") && one.output.contains(scheduler), "\(one.output)\(one.errors)")
         #expect(try program.run(["model", "show", "pipe/tokenizer"]).output.hasPrefix("tokenizer  tokenizer of 2 pieces\n"))
         #expect(try program.run(["model", "show", "pipe/image_processor"]).output.hasPrefix("CLIPImageProcessor  prepares pictures\n"))
+        try program.write(#"{"width": 832, "height": 480, "motion_encoder_size": 512}"#, to: "canvas/config.json")
+        #expect(try program.run(["model", "show", "canvas"]).output.hasPrefix("Wan-Animate  prepares films of 832×480 and faces of 512 pixels\n"))
         let other = try program.run(["model", "show", "other"])
         #expect(try program.run(["model", "show", "unknown"]).output.hasPrefix("DDIMScheduler  scheduler, which is not known; UniPC"))
         #expect(other.status == 0 && other.output.hasPrefix("EulerDiscreteScheduler  scheduler, which cannot be used: 'use_karras_sigmas'"), "\(other.output)")

@@ -3,23 +3,32 @@ import Safetensors
 import Tensors
 
 /// Pictures and clips as the networks take them, of bytes: what happens before a network, evaluated like one.
-enum PreprocessingEvaluation {
+public enum PreprocessingEvaluation {
     /// The outputs of a folder that holds no network but settings of preprocessing: those of CLIP (`preprocessor_config.json`), or a
     /// `config.json` with `height`, `width` and `motion_encoder_size`, for which Wan-Animate prepares its inputs. Nil for other folders.
     static func evaluate(_ path: String, _ inputs: SafetensorsFile) throws -> [String: Tensor]? {
-        let config = FileManager.default.contents(atPath: "\(path)/config.json")
-        if config == nil, FileManager.default.fileExists(atPath: "\(path)/preprocessor_config.json") { return try clip(path, inputs) }
-        guard let config, let canvas = try? JSONDecoder().decode(Canvas.self, text: config), canvas._class_name == nil, canvas.architectures == nil else { return nil }
+        func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: "\(path)/\(name)") }
+        if !exists("config.json"), exists("preprocessor_config.json") { return try clip(path, inputs) }
+        guard let canvas = wanAnimateCanvas(path) else { return nil }
         guard [canvas.width, canvas.height, canvas.motion_encoder_size].allSatisfy({ (1...16_384).contains($0) }) else {
             throw WeightError(path: "\(path)/config.json", "height, width and motion_encoder_size must be within 1 … 16384")
         }
         return try wanAnimate(canvas, inputs)
     }
 
-    private struct Canvas: Decodable {
-        var width, height, motion_encoder_size: Int
+    /// The sizes, in pixels, that Wan-Animate's inputs are prepared for: of the film, and of the square around the face.
+    public struct Canvas: Decodable, Sendable {
+        public var width, height, motion_encoder_size: Int
         var _class_name: String?
         var architectures: [String]?
+    }
+
+    /// What the `config.json` of a folder of Wan-Animate's preprocessing says; nil for other folders.
+    public static func wanAnimateCanvas(_ path: String) -> Canvas? {
+        guard let config = FileManager.default.contents(atPath: "\(path)/config.json"),
+            let canvas = try? JSONDecoder().decode(Canvas.self, text: config), canvas._class_name == nil, canvas.architectures == nil
+        else { return nil }
+        return canvas
     }
 
     /// Frames of bytes `[height, width, channels]`.

@@ -43,6 +43,10 @@ struct ModelSettings {
             } catch let error as WeightError {
                 summary = exists("tokenizer.json") ? "tokenizer, which cannot be used: \(error.message)" : "tokenizer without tokenizer.json, which text needs"
             }
+        } else if let canvas = PreprocessingEvaluation.wanAnimateCanvas(folder) {
+            file = "\(folder)/config.json"
+            className = "Wan-Animate"
+            summary = "prepares films of \(canvas.width)×\(canvas.height) and faces of \(canvas.motion_encoder_size) pixels"
         } else {
             return nil
         }
