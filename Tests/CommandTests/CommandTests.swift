@@ -116,6 +116,8 @@ struct CommandTests {
         let told = try program.run(why)
         #expect(told.output.contains("numeric policy changed: f32 → f32 \(Processor.kind)"), "\(told.output)")
         #expect(try program.run(run + ["--same-processor"]).status == 0)
+        let shown = try program.run(["inspect", "Graphs/example.yaml", "segments", "--same-processor"])
+        #expect(shown.status == 0 && !shown.output.contains("earlier run"), "\(shown.output)\(shown.errors)")
         #expect(try !program.run(why).output.contains("numeric policy"))
     }
 

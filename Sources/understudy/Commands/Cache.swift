@@ -88,23 +88,13 @@ struct Cache: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "path", abstract: "Prints the paths of a node's cached outputs.")
         @OptionGroup var graph: GraphOptions
         @Argument(help: "The node, port or instance.") var target: String
-        @OptionGroup var nodes: NodeOptions
-        @OptionGroup var store: StoreOptions
+        @OptionGroup var cached: CachedGraphOptions
 
         func run() throws {
-            let store = try self.store.open()
-            let catalogue = try nodes.catalogue(self.store)
-            var check = GraphCheckOptions()
-            check.checksFiles = false
-            let graph = try self.graph.load(catalogue: catalogue, options: check)
-            let engine = UnderstudyEngine(store: store, catalogue: catalogue)
-            do {
-                let found = try engine.artifacts(of: RunTarget(target, in: graph), in: graph)
-                guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }
-                for item in found { print(item.artifact.path) }
-            } catch let error as UsageError {
-                throw Failure.usage("error: \(error)")
-            }
+            let cached = try self.cached.open(graph)
+            let found = try usable { try cached.artifacts(of: RunTarget(target, in: cached.graph)) }
+            guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }
+            for item in found { print(item.artifact.path) }
         }
     }
 

@@ -14,24 +14,18 @@ struct Inspect: ParsableCommand {
     @Argument(help: "What to show: 'skeleton', 'skeleton.pose', 'animate[3].latent'. All nodes if missing.") var target: String?
     @Option(help: ArgumentHelp("Writes the value to a file, in the form its extension says.", valueName: "file"), completion: .file()) var export: String?
     @Option(help: ArgumentHelp("Folder for preview pictures.", valueName: "folder"), completion: .directory) var out = "out/inspect"
-    @OptionGroup var nodes: NodeOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var cached: CachedGraphOptions
 
     func run() throws {
-        let store = try self.store.open()
-        let catalogue = try nodes.catalogue(self.store)
-        var check = GraphCheckOptions()
-        check.checksFiles = false
-        let graph = try self.graph.load(catalogue: catalogue, options: check)
-        let engine = UnderstudyEngine(store: store, catalogue: catalogue)
+        let cached = try self.cached.open(graph)
         let found = try usable {
-            let targets = try target.map { [try RunTarget($0, in: graph)] } ?? graph.nodes.map { RunTarget(node: $0.id) }
-            return try targets.flatMap { try engine.artifacts(of: $0, in: graph) }
+            let targets = try target.map { [try RunTarget($0, in: cached.graph)] } ?? cached.graph.nodes.map { RunTarget(node: $0.id) }
+            return try targets.flatMap(cached.artifacts)
         }
         guard !found.isEmpty else {
-            throw Failure.node("error: nothing of '\(target ?? graph.name)' is cached; run the graph first")
+            throw Failure.node("error: nothing of '\(target ?? cached.graph.name)' is cached; run the graph first")
         }
-        let backdrops = BackdropFinder(graph: graph, engine: engine)
+        let backdrops = BackdropFinder(cached: cached)
         if let export {
             guard found.count == 1, let only = found.first else {
                 let names = found.map { "'\($0.instance).\($0.port)'" }.joined(separator: ", ")
@@ -75,8 +69,7 @@ struct Inspect: ParsableCommand {
 
 /// Finds the pictures that a track was measured in: the nearest ones of its size among its node's outputs and what is upstream.
 struct BackdropFinder {
-    let graph: Graph
-    let engine: UnderstudyEngine
+    let cached: CachedGraph
 
     func search(for node: String) -> BackdropSearch {
         { width, height in
@@ -88,7 +81,7 @@ struct BackdropFinder {
     private func pictures(near start: String) -> [(node: String, port: String)] {
         var (queue, seen, found) = ([start], Set([start]), [(node: String, port: String)]())
         while !queue.isEmpty {
-            guard let node = graph.node(queue.removeFirst()) else { continue }
+            guard let node = cached.graph.node(queue.removeFirst()) else { continue }
             found += node.description.outputs.filter { [.video, .image].contains($0.type) }.map { (node.id, $0.name) }
             for (_, wire) in node.orderedWires {
                 for source in wire.sources where seen.insert(source.node).inserted { queue.append(source.node) }
@@ -98,6 +91,6 @@ struct BackdropFinder {
     }
 
     private func artifact(_ node: String, _ port: String) -> Artifact? {
-        try? engine.artifacts(of: RunTarget(node: node, port: port), in: graph).first?.artifact
+        try? cached.artifacts(of: RunTarget(node: node, port: port)).first?.artifact
     }
 }

@@ -4,7 +4,6 @@ import Engine
 import Foundation
 import GraphKit
 import NodeKit
-import Tensors
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -111,7 +110,7 @@ struct Plan: ParsableCommand {
 extension ExecutionOptions {
     func runOptions(for graph: Graph) throws -> RunOptions {
         var options = RunOptions(threads: threads, memory: memory?.bytes)
-        if sameProcessor { options.numericPolicy += " " + Processor.kind }
+        numerics.apply(to: &options)
         if let streamAbove { options.streamsAbove = streamAbove.bytes }
         try usable {
             options.targets = try to.map { try RunTarget($0, in: graph) }

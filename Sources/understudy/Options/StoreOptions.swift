@@ -50,8 +50,7 @@ struct ExecutionOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Films and maps larger than this, uncompressed, are handed on frame by frame instead of being cached, where all nodes that take them work frame by frame; 4Gi if missing.", valueName: "size"))
     var streamAbove: ByteSize?
 
-    @Flag(help: "Takes cached results of the same kind of processor only: those of another, which differ in the last bits, are made again. Results are kept apart by this option.")
-    var sameProcessor = false
+    @OptionGroup var numerics: NumericOptions
 
     func validate() throws {
         if let threads, threads < 1 { throw ValidationError("--threads takes a number from 1, not \(threads)") }
