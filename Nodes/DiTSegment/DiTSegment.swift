@@ -95,7 +95,7 @@ public struct DiTSegment: Node {
         "A step in whose first layer less than this share changes since the last full step reuses the other layers' work of that step: faster, less exact (0.05 … 0.2 is usual); 0: every step is full.",
         in: 0...10)
     var stepCache = 0.0
-    @Parameter("Wan: side of the tiles, in pixels, in which the autoencoder encodes and decodes to save memory, as in vae.encode; 0: whole frames.", in: 0...8192)
+    @Parameter("Wan: side of the tiles, in pixels, in which the autoencoder encodes and decodes, as in vae.encode; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("Another seed, another film.", in: 0...9_007_199_254_740_991) var seed = 7
     @Parameter("Numbers of the large layers: f32; bf16 (half the memory); int8 (a quarter, fastest, least exact).")

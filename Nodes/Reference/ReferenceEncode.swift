@@ -48,7 +48,7 @@ public struct ReferenceEncode: Node {
         var values: [Float] = []
         for (index, picture) in pictures.enumerated() {
             try context.checkCancelled()
-            var encoder = vae.encoder(tiling: tiling)
+            var encoder = vae.encoder(tiling: tiling, isOneChunk: true)
             let input = PixelConversion.tensor([picture.1], width: width, height: height)
             values += Parallel.$threads.withValue(context.threads) { encoder.encode(input) }.array
             context.progress(index + 1, of: pictures.count, "pictures")

@@ -24,7 +24,7 @@ public struct VAEDecode: Node {
     @Input("The driving clip: its time stamps become the film's, and the film is cut to its length; not wired: all frames, at 'fps'.")
     var driving: Video?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
-    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter; less memory for pictures, not for clips; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("AutoencoderKLWan: f32, or bf16 in two thirds of the memory, which rounds the weights and what each convolution reads.")
     var precision = Numbers.f32
@@ -41,10 +41,11 @@ public struct VAEDecode: Node {
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
         try $video.write(width: width, height: height, expecting: timeline) { film in
-            var decoder = vae.decoder(tiling: tiling)
+            let isOneChunk = latents.count == 1 && latents[0].grid.frames == 1
+            var decoder = vae.decoder(tiling: tiling, isOneChunk: isOneChunk)
             for (segment, latent) in latents.enumerated() {
                 let isNew = segment == 0 || latent.isSeparate
-                if isNew { decoder = vae.decoder(tiling: tiling) }
+                if isNew { decoder = vae.decoder(tiling: tiling, isOneChunk: isOneChunk) }
                 // Frames that were in the segment before already.
                 var known = isNew ? film.count - (latent.firstFrame - latents[0].firstFrame) : 0
                 for index in (isNew ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {

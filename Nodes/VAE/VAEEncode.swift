@@ -12,7 +12,7 @@ public struct VAEEncode: Node {
     @Input("The frames; their sides are multiples of the autoencoder's stride (8 or 16).", readsInOrder: true) var video: Video?
     @Input("A picture, instead of frames.") var image: Image?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
-    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into to save memory, overlapping by a quarter; 0: whole frames.", in: 0...8192)
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter; less memory for pictures, not for clips; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("AutoencoderKLWan: f32, or bf16, which rounds the weights and what each convolution reads.")
     var precision = VAEDecode.Numbers.f32
@@ -25,7 +25,7 @@ public struct VAEEncode: Node {
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae"), precision: precision.precision), only: .encoder)
         try source.check(stride: vae.spatialStride)
         let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
-        var encoder = vae.encoder(tiling: tiling)
+        var encoder = vae.encoder(tiling: tiling, isOneChunk: source.count == 1)
         var latents: [Tensor] = []
         var next = 0
         while next < source.count {

@@ -73,7 +73,7 @@ public struct AutoencoderKLWan: Sendable {
     /// - Returns: The distribution of the latents (not standardised), `[z, 1 + (T − 1) / 4, H/s, W/s]`.
     public func encode(_ video: Tensor) -> Posterior {
         precondition(video.rank == 4 && video.shape[1] > 0, "frames [3, T, H, W] are needed, not \(video.shape)")
-        var stream = encoderStream()
+        var stream = encoderStream(isOneChunk: video.shape[1] == 1)
         return Posterior(moments: Tensor.concatenated(stream.moments(video), 1))
     }
 
@@ -83,14 +83,18 @@ public struct AutoencoderKLWan: Sendable {
     /// - Returns: `[3, 4·(t − 1) + 1, H, W]`, clamped to −1 … 1.
     public func decode(_ latents: Tensor) -> Tensor {
         precondition(latents.rank == 4 && latents.shape[1] > 0, "latents [z, t, h, w] are needed, not \(latents.shape)")
-        var stream = decoderStream()
+        var stream = decoderStream(isOneChunk: latents.shape[1] == 1)
         return Tensor.concatenated((0..<latents.shape[1]).map { stream.decodeRaw(latents.sliced(1, $0..<($0 + 1))) }, 1)
     }
 
     /// Starts encoding a clip of any length.
-    public func encoderStream() -> EncoderStream { EncoderStream(model: self) }
+    ///
+    /// - Parameter isOneChunk: Whether one frame is all there is: nothing is remembered for others then.
+    public func encoderStream(isOneChunk: Bool = false) -> EncoderStream { EncoderStream(model: self, isOneChunk: isOneChunk) }
     /// Starts decoding a clip of any length.
-    public func decoderStream() -> DecoderStream { DecoderStream(model: self) }
+    ///
+    /// - Parameter isOneChunk: Whether one latent frame is all there is: nothing is remembered for others then.
+    public func decoderStream(isOneChunk: Bool = false) -> DecoderStream { DecoderStream(model: self, isOneChunk: isOneChunk) }
 
     /// A chunk of patchified frames → moments `[2·z, 1, h, w]`.
     func moments(_ chunk: Tensor, _ memory: inout CausalMemory) -> Tensor {

@@ -2,12 +2,16 @@ import Tensors
 
 /// What the causal layers remember from one chunk of frames to the next, under the name of each layer.
 struct CausalMemory: Sendable {
+    /// Whether more chunks may follow; if not, such as with a picture, nothing is remembered.
+    let isKept: Bool
     /// Whether no chunk has passed yet.
     var isFirstChunk = true
     /// `[channels, frames, H, W]`.
     var frames: [String: Tensor] = [:]
     /// What layers remember that take frames one by one.
     var clips: [String: [ClipFrame]] = [:]
+
+    init(isKept: Bool = true) { self.isKept = isKept }
 }
 
 /// A 3D convolution that sees no frame after its own: time is padded on the left alone, with the last two input frames of
@@ -37,7 +41,7 @@ struct CausalConv3d: Sendable {
         guard reach > 0 else { return x.conv3d(weight, bias, padding: padding(known: 0)) }
         let before = memory.frames.removeValue(forKey: name)
         let joined = before.map { Tensor.concatenated([$0, x], 1) } ?? x
-        memory.frames[name] = joined.sliced(1, max(0, joined.shape[1] - reach)..<joined.shape[1])
+        if memory.isKept { memory.frames[name] = joined.sliced(1, max(0, joined.shape[1] - reach)..<joined.shape[1]) }
         return joined.conv3d(weight, bias, padding: padding(known: before?.shape[1] ?? 0))
     }
 
@@ -54,7 +58,7 @@ struct CausalConv3d: Sendable {
         let reach = weight.shape[2] - 1
         let before = memory.clips.removeValue(forKey: name) ?? []
         let all = before + frames
-        if reach > 0 { memory.clips[name] = all.last(reach) }
+        if reach > 0, memory.isKept { memory.clips[name] = all.last(reach) }
         return Tensor.conv3d(all, weight, bias, padding: padding(known: before.count))
     }
 

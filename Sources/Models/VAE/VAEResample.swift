@@ -19,7 +19,8 @@ struct VAEDownsample: Sendable {
         let y = x.conv3d(weight, bias, stride: [1, 2, 2], padding: [0, Padding(0, 1), Padding(0, 1)])  // [C, T, H/2, W/2]
         guard let timeWeight else { return y }
         // The first frame passes as it is; every later chunk sees the last frame of the one before, already downsampled.
-        let before = memory.frames.updateValue(y.sliced(1, (y.shape[1] - 1)..<y.shape[1]), forKey: name)
+        let before = memory.frames.removeValue(forKey: name)
+        if memory.isKept { memory.frames[name] = y.sliced(1, (y.shape[1] - 1)..<y.shape[1]) }
         guard let before else { return y }
         return Tensor.concatenated([before, y], 1).conv3d(timeWeight, timeBias, stride: [2, 1, 1])  // [C, T/2, H/2, W/2]
     }
@@ -44,7 +45,7 @@ struct VAEUpsample: Sendable {
             let (C, T, H, W) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
             if memory.isFirstChunk {
                 // The first frame stays single, and what follows sees zeros in its place.
-                memory.frames[time.name] = Tensor(zeros: [C, 2, H, W])
+                if memory.isKept { memory.frames[time.name] = Tensor(zeros: [C, 2, H, W]) }
             } else {
                 // The 2C channels are two frames for each one: [2, C, T, H, W] → [C, T, 2, H, W].
                 x = time(x, &memory).reshaped(2, C, T, H, W).permuted(1, 2, 0, 3, 4).reshaped(C, 2 * T, H, W)

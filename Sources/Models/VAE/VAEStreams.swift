@@ -3,11 +3,14 @@ public import Tensors
 /// Encodes frames as they come; memory does not grow with the clip.
 public struct EncoderStream: Sendable {
     private let model: AutoencoderKLWan
-    private var memory = CausalMemory()
+    private var memory: CausalMemory
     /// Frames that do not fill a chunk yet, `[3, 0 ..< 4, H, W]`.
     private var pending: Tensor?
 
-    init(model: AutoencoderKLWan) { self.model = model }
+    init(model: AutoencoderKLWan, isOneChunk: Bool) {
+        self.model = model
+        memory = CausalMemory(isKept: !isOneChunk)
+    }
 
     /// Takes frames and returns the latents they complete.
     ///
@@ -45,9 +48,12 @@ public struct EncoderStream: Sendable {
 /// Decodes latent frames as they come; memory does not grow with the clip.
 public struct DecoderStream: Sendable {
     private let model: AutoencoderKLWan
-    private var memory = CausalMemory()
+    private var memory: CausalMemory
 
-    init(model: AutoencoderKLWan) { self.model = model }
+    init(model: AutoencoderKLWan, isOneChunk: Bool) {
+        self.model = model
+        memory = CausalMemory(isKept: !isOneChunk)
+    }
 
     /// Decodes the next latent frame.
     ///

@@ -36,7 +36,7 @@ extension AutoencoderKLWan {
         let x = patchified(video)
         guard max(x.shape[2], x.shape[3]) > tiling.size else { return encode(video) }
         let moments = tiled(x, VAETiles(encoding: self, tiling)) { _, tile in
-            var memory = CausalMemory()
+            var memory = CausalMemory(isKept: tile.shape[1] > 1)
             let chunks = [0..<1] + (0..<((tile.shape[1] - 1) / 4)).map { (1 + 4 * $0)..<(5 + 4 * $0) }
             return Tensor.concatenated(chunks.map { self.moments(tile.sliced(1, $0), &memory) }, 1)
         }
@@ -48,7 +48,7 @@ extension AutoencoderKLWan {
         let tiles = VAETiles(decoding: self, tiling)
         guard max(latents.shape[2], latents.shape[3]) > tiles.source.size else { return decode(latents) }
         let frames = tiled(latents, tiles) { _, tile in
-            var memory = CausalMemory()
+            var memory = CausalMemory(isKept: tile.shape[1] > 1)
             return Tensor.concatenated((0..<tile.shape[1]).map { self.frames(tile.sliced(1, $0..<($0 + 1)), &memory) }, 1)
         }
         return unpatchified(frames).clamped(-1...1)
@@ -120,11 +120,13 @@ private struct VAETiles: Sendable {
 struct TiledStream: Sendable {
     private let model: AutoencoderKLWan
     private let tiling: VAETiling
+    private let isOneChunk: Bool
     private var memories: [CausalMemory] = []
 
-    init(model: AutoencoderKLWan, tiling: VAETiling) {
+    init(model: AutoencoderKLWan, tiling: VAETiling, isOneChunk: Bool) {
         self.model = model
         self.tiling = tiling
+        self.isOneChunk = isOneChunk
     }
 
     private mutating func run(_ x: Tensor, _ tiles: VAETiles, _ body: (Tensor, inout CausalMemory) -> Tensor) -> Tensor {
@@ -132,6 +134,10 @@ struct TiledStream: Sendable {
         self.memories = []  // not held twice
         let isWhole = max(x.shape[2], x.shape[3]) <= tiles.source.size
         func remembering(_ number: Int, _ tile: Tensor) -> Tensor {
+            if isOneChunk {
+                var memory = CausalMemory(isKept: false)
+                return body(tile, &memory)
+            }
             if number >= memories.count { memories.append(CausalMemory()) }
             return body(tile, &memories[number])
         }

@@ -34,18 +34,27 @@ public enum VideoAutoencoder: Sendable {
         }
     }
 
-    /// - Parameter tiling: Cuts frames that are larger than a tile into tiles, to save memory; where tiles meet, the result differs a little.
-    public func encoder(tiling: VAETiling? = nil) -> Encoder {
+    /// - Parameters:
+    ///   - tiling: Cuts frames that are larger than a tile into tiles; where tiles meet, the result differs a little. It saves memory with
+    ///     pictures; of a clip, every tile remembers the frames before.
+    ///   - isOneChunk: Whether one picture is all there is: nothing is remembered for others then.
+    public func encoder(tiling: VAETiling? = nil, isOneChunk: Bool = false) -> Encoder {
         switch self {
-        case .wan(let vae): Encoder(state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0)) } ?? .wan(vae.encoderStream()))
+        case .wan(let vae):
+            Encoder(
+                state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0, isOneChunk: isOneChunk)) }
+                    ?? .wan(vae.encoderStream(isOneChunk: isOneChunk)))
         case .block(let vae): Encoder(state: .block(vae, CausalMemory()))
         }
     }
 
-    /// - Parameter tiling: As in ``encoder(tiling:)``.
-    public func decoder(tiling: VAETiling? = nil) -> Decoder {
+    /// - Parameters: As in ``encoder(tiling:isOneChunk:)``.
+    public func decoder(tiling: VAETiling? = nil, isOneChunk: Bool = false) -> Decoder {
         switch self {
-        case .wan(let vae): Decoder(state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0)) } ?? .wan(vae.decoderStream()))
+        case .wan(let vae):
+            Decoder(
+                state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0, isOneChunk: isOneChunk)) }
+                    ?? .wan(vae.decoderStream(isOneChunk: isOneChunk)))
         case .block(let vae): Decoder(state: .block(vae, CausalMemory()))
         }
     }
