@@ -1,8 +1,8 @@
 import Dispatch
 import Foundation
+import Locking
 import Perception
 import Safetensors
-import Locking
 
 /// Writes shards of clips for training.
 public struct ActorDatasetWriter: Sendable {

@@ -1,7 +1,7 @@
 import CSpeech
 import Foundation
-import NodeKit
 import Locking
+import NodeKit
 
 /// Spoken text: sound, and the mouth shapes that go with it.
 struct ActorSpeech: Sendable {

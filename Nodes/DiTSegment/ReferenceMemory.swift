@@ -1,5 +1,5 @@
-import Models
 import Locking
+import Models
 import Tensors
 
 /// The keys and values of the references that segments were generated with last: those of the next segment are mostly the same.

@@ -1,6 +1,6 @@
+import Locking
 import Models
 import NodeKit
-import Locking
 import Tensors
 
 /// Face crops → face motion tokens.

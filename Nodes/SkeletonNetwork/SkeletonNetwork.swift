@@ -1,6 +1,6 @@
+import Locking
 import Models
 import NodeKit
-import Locking
 import Tensors
 
 /// Skeleton, face and head from pixels by a small network: for generated actors, which MediaPipe does not know.

@@ -1,7 +1,7 @@
 import CKernels
 import Foundation
-import Safetensors
 import Locking
+import Safetensors
 
 /// Why the weights of a model could not be loaded; the message names file, tensor and both shapes.
 public struct WeightError: Error, Sendable, CustomStringConvertible {
@@ -314,13 +314,15 @@ public final class WeightStore: Sendable {
 
     /// Whether a layer of so many bytes can be worked with beside what stays in memory; if not, that is reported.
     func checkRoom(forLayerOf bytes: Int) -> Bool {
+        // In bf16 matrices are used where they lie in the mapped file, and take none.
+        guard precision != .bf16 else { return true }
         let held = state.withLock { $0.residentBytes }, memory = MemoryLimit.bytes()
         // An eighth more for what it computes with.
         guard held + bytes + bytes / 8 > memory else { return true }
         func gigabytes(_ bytes: Int) -> String { String(format: "%.2f GB", Double(bytes) / 1e9) }
         report(
             "one layer takes \(gigabytes(bytes)) of memory beside \(gigabytes(held)) of other weights, and this process may use \(gigabytes(memory)); "
-                + "let it use more, or \(precision == .f32 ? "ask for precision bf16 or int8" : "take a smaller network")")
+                + "let it use more, or ask for precision bf16\(precision == .f32 ? " or int8" : "")")
         return false
     }
 

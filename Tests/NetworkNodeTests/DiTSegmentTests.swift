@@ -1,7 +1,7 @@
+import Locking
 import Models
 import NodeKit
 import NodeTesting
-import Locking
 import Tensors
 import Testing
 

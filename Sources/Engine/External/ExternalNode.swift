@@ -1,7 +1,7 @@
 import Foundation
-import Safetensors
 import Locking
 import NodeKit
+import Safetensors
 
 /// A node that is a program of its own: made from a manifest, run by the protocol of PROTOCOL.md.
 public struct ExternalNode: Sendable {

@@ -2,8 +2,8 @@ import Dispatch
 import Engine
 import Foundation
 import GraphKit
-import NodeKit
 import Locking
+import NodeKit
 
 /// `run --watch`: runs, waits for a save, and runs again; a save while it runs stops what the edit made pointless.
 final class WatchLoop {

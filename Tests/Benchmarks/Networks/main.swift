@@ -1,8 +1,8 @@
 import CPeak
 import Foundation
+import Locking
 import Models
 import Safetensors
-import Locking
 import Tensors
 
 // One measurement of our side; compare.py runs it beside PyTorch's. The result is one line of JSON, and the output tensor in a
