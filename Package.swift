@@ -95,7 +95,7 @@ let nodes: [Target] = [
     node("PoseEncoder", ["Models", "Tensors"]),
     node("Reference", ["Models", "Tensors"]),
     node("SkeletonNetwork", ["Models", "Tensors"]),
-    node("VAE", ["Models", "Tensors"]),
+    node("VAE", ["Models", "Safetensors", "Tensors"]),
 ]
 
 /// The readers of users' files under mutated ones: a bounded test, or a program for libFuzzer where `Tests/Fuzz/run.sh` asks for it.

@@ -5,7 +5,7 @@ import Tensors
 /// Generates the latent of one segment: the denoising loop of METHOD §2, of the network that the model names.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 5
+    public static let version = 6
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)

@@ -122,31 +122,29 @@ struct WanSegment {
         guard count <= 4 * (grid.frames - 1) + 1 else {
             throw NodeError("overlap: \(count) is more than the \(4 * (grid.frames - 1) + 1) frames of the segment before; wire its 'last' with the same handover")
         }
-        var decoder = vae.decoder(tiling: tiling)
         var frames: [Tensor] = []
-        for index in 0..<grid.frames {
-            try context.checkCancelled()
-            let latent = try grid.slice(index..<(index + 1))
-            frames.append(decoder.decode(Tensor(latent.values, latent.shape)))
-            // Four frames each but the first: the last two pieces hold five.
-            if frames.map({ $0.shape[1] }).reduce(0, +) >= count + 4 { frames.removeFirst() }
-        }
+        try vae.decode(
+            count: grid.frames, tiling: tiling, scratch: context.scratch, progress: { _, _ in try context.checkCancelled() },
+            latent: { index in
+                let latent = try grid.slice(index..<(index + 1))
+                return Tensor(latent.values, latent.shape)
+            },
+            frames: {
+                frames.append($0)
+                // Four frames each but the first: the last two pieces hold five.
+                if frames.map({ $0.shape[1] }).reduce(0, +) >= count + 4 { frames.removeFirst() }
+            })
         let all = Tensor.concatenated(frames, 1)
         return all.sliced(1, (all.shape[1] - count)..<all.shape[1])
     }
 
     /// Encodes a clip given frame by frame `[3, 1, H, W]` to a standardised latent `[z, T, h, w]`.
-    func encode(_ shape: Shape, _ frame: (Int) throws -> Tensor) throws -> Tensor {
-        var encoder = vae.encoder(tiling: tiling)
-        var latents: [Tensor] = []
-        var next = 0
-        while next < shape.frames {
-            try context.checkCancelled()
-            let end = next + encoder.chunkLength
-            latents.append(encoder.encode(Tensor.concatenated(try (next..<end).map(frame), 1)))
-            next = end
+    ///
+    /// - Parameter count: Number of frames; nil: all of the segment.
+    func encode(_ shape: Shape, count: Int? = nil, _ frame: (Int) throws -> Tensor) throws -> Tensor {
+        try vae.encode(count: count ?? shape.frames, tiling: tiling) { _, _ in try context.checkCancelled() } frames: {
+            Tensor.concatenated(try $0.map(frame), 1)
         }
-        return Tensor.concatenated(latents, 1)
     }
 
     /// The four mask channels `[4, T, h, w]` of frames that are known as a whole: 1 there.

@@ -125,8 +125,7 @@ struct WanVideoSegment {
             guard c.inChannels == z, node.lastPicture == nil else {
                 throw NodeError("this pipeline takes one picture, and its network \(z) channels, not \(c.inChannels)")
             }
-            var encoder = segment.vae.encoder()
-            return .firstLatent(encoder.encode(pixels(first)))
+            return .firstLatent(try segment.encode(shape, count: 1) { _ in pixels(first) })
         }
         guard c.inChannels == 2 * z + 4 else {
             throw NodeError("the network takes \(c.inChannels) channels of a latent of \(z): it makes films of a prompt alone; remove 'firstPicture'")

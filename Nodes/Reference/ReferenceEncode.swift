@@ -5,7 +5,7 @@ import Tensors
 /// Encodes reference pictures into the latents that the DiT attends to.
 public struct ReferenceEncode: Node {
     public static let type: NodeType = "reference.encode"
-    public static let version = 3
+    public static let version = 4
     public static let summary = "Encodes the reference picture, and pseudo-references if there are any, into latents."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 
@@ -48,9 +48,8 @@ public struct ReferenceEncode: Node {
         var values: [Float] = []
         for (index, picture) in pictures.enumerated() {
             try context.checkCancelled()
-            var encoder = vae.encoder(tiling: tiling, isOneChunk: true)
             let input = PixelConversion.tensor([picture.1], width: width, height: height)
-            values += Parallel.$threads.withValue(context.threads) { encoder.encode(input) }.array
+            values += try Parallel.$threads.withValue(context.threads) { try vae.encode(count: 1, tiling: tiling) { _ in input } }.array
             context.progress(index + 1, of: pictures.count, "pictures")
         }
         try $latents.set(

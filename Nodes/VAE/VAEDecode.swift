@@ -24,7 +24,7 @@ public struct VAEDecode: Node {
     @Input("The driving clip: its time stamps become the film's, and the film is cut to its length; not wired: all frames, at 'fps'.")
     var driving: Video?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
-    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter; less memory for pictures, not for clips; 0: whole frames.", in: 0...8192)
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter: less memory, up to three quarters more work; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("AutoencoderKLWan: f32, or bf16 in two thirds of the memory, which rounds the weights and what each convolution reads.")
     var precision = Numbers.f32
@@ -41,28 +41,51 @@ public struct VAEDecode: Node {
         let first = try check(vae, frames: timeline.count)
         let (width, height) = (first.width * vae.spatialStride, first.height * vae.spatialStride)
         try $video.write(width: width, height: height, expecting: timeline) { film in
-            let isOneChunk = latents.count == 1 && latents[0].grid.frames == 1
-            var decoder = vae.decoder(tiling: tiling, isOneChunk: isOneChunk)
-            for (segment, latent) in latents.enumerated() {
-                let isNew = segment == 0 || latent.isSeparate
-                if isNew { decoder = vae.decoder(tiling: tiling, isOneChunk: isOneChunk) }
-                // Frames that were in the segment before already.
-                var known = isNew ? film.count - (latent.firstFrame - latents[0].firstFrame) : 0
-                for index in (isNew ? 0 : 1)..<latent.grid.frames where film.count < timeline.count {
-                    try context.checkCancelled()
-                    let frame = try latent.grid.slice(index..<(index + 1))
-                    let input = Tensor(frame.values, frame.shape)
-                    let pixels = Parallel.$threads.withValue(context.threads) { decoder.decode(input) }
-                    for k in 0..<pixels.shape[1] where film.count < timeline.count {
-                        known -= 1
-                        if known >= 0 { continue }
-                        try film.append(PixelConversion.bytes(pixels, frame: k), at: timeline.timestamps[film.count])
-                    }
-                    context.progress(film.count, of: timeline.count)
+            for stream in streams() where film.count < timeline.count {
+                let before = film.count
+                // Frames that were in the stream before already.
+                var known = before - (stream.firstFrame - latents[0].firstFrame)
+                let count = min(stream.frames.count, 1 + (timeline.count - before + known + 2) / 4)
+                let end = min(timeline.count, before - known + 1 + 4 * (count - 1))
+                try Parallel.$threads.withValue(context.threads) {
+                    try vae.decode(
+                        count: count, tiling: tiling, scratch: context.scratch,
+                        progress: { done, total in
+                            try context.checkCancelled()
+                            context.progress(before + (end - before) * done / total, of: timeline.count)
+                        },
+                        latent: { index in
+                            let (segment, frame) = stream.frames[index]
+                            let grid = try latents[segment].grid.slice(frame..<(frame + 1))
+                            return Tensor(grid.values, grid.shape)
+                        },
+                        frames: { pixels in
+                            for k in 0..<pixels.shape[1] where film.count < timeline.count {
+                                known -= 1
+                                if known >= 0 { continue }
+                                try film.append(PixelConversion.bytes(pixels, frame: k), at: timeline.timestamps[film.count])
+                            }
+                        })
                 }
             }
             return timeline.end
         }
+    }
+
+    /// Latent frames that are decoded one after another, the decoder remembering those before.
+    private struct Stream {
+        let firstFrame: Int
+        var frames: [(segment: Int, index: Int)]
+    }
+
+    private func streams() -> [Stream] {
+        var streams: [Stream] = []
+        for (segment, latent) in latents.enumerated() {
+            let isNew = segment == 0 || latent.isSeparate
+            if isNew { streams.append(Stream(firstFrame: latent.firstFrame, frames: [])) }
+            streams[streams.count - 1].frames += ((isNew ? 0 : 1)..<latent.grid.frames).map { (segment, $0) }
+        }
+        return streams
     }
 
     /// Checks that the segments follow one another, fit the autoencoder and cover the clip.

@@ -1,18 +1,19 @@
 import Models
 import NodeKit
+import Safetensors
 import Tensors
 
 /// Encodes a clip or a picture into the latent space of the diffusion model.
 public struct VAEEncode: Node {
     public static let type: NodeType = "vae.encode"
-    public static let version = 3
+    public static let version = 4
     public static let summary = "Encodes a clip or a picture into standardised latents, chunk by chunk."
     public static let cost = NodeCost(threads: .all, memory: 1 << 30)
 
     @Input("The frames; their sides are multiples of the autoencoder's stride (8 or 16).", readsInOrder: true) var video: Video?
     @Input("A picture, instead of frames.") var image: Image?
     @Input("The autoencoder: AutoencoderKLWan or BlockVAE.") var model: ModelFolder
-    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter; less memory for pictures, not for clips; 0: whole frames.", in: 0...8192)
+    @Parameter("AutoencoderKLWan: side of the tiles, in pixels, that frames are cut into, overlapping by a quarter: less memory, up to three quarters more work; 0: whole frames.", in: 0...8192)
     var tile = 0
     @Parameter("AutoencoderKLWan: f32, or bf16, which rounds the weights and what each convolution reads.")
     var precision = VAEDecode.Numbers.f32
@@ -21,24 +22,24 @@ public struct VAEEncode: Node {
     public init() {}
 
     public func run(in context: NodeContext) throws {
-        let source = try FrameSource(video: video, image: image)
+        var source = try FrameSource(video: video, image: image)
         let vae = try VideoAutoencoder(WeightStore(path: model.part("vae"), precision: precision.precision), only: .encoder)
         try source.check(stride: vae.spatialStride)
         let tiling = try VAETiling.of(tile: tile, spatialStride: vae.spatialStride)
-        var encoder = vae.encoder(tiling: tiling, isOneChunk: source.count == 1)
-        var latents: [Tensor] = []
-        var next = 0
-        while next < source.count {
-            try context.checkCancelled()
-            let chunk = (next..<(next + encoder.chunkLength)).map { source.frame(min($0, source.count - 1)) }
-            let frames = PixelConversion.tensor(chunk, width: source.width, height: source.height)
-            next += chunk.count
-            latents.append(Parallel.$threads.withValue(context.threads) { encoder.encode(frames) })
-            context.progress(min(next, source.count), of: source.count)
+        // Every tile reads all frames, which an input that is read in order gives once.
+        if let tiling, source.count > 1, max(source.width, source.height) > tiling.size { try source.keep(in: context.scratch) }
+        let count = 1 + (source.count + 2) / 4 * 4
+        let latents = try Parallel.$threads.withValue(context.threads) {
+            try vae.encode(count: count, tiling: tiling) { done, total in
+                try context.checkCancelled()
+                context.progress(source.count * done / total, of: source.count)
+            } frames: { range in
+                let chunk = try range.map { try source.frame(min($0, source.count - 1)) }
+                return PixelConversion.tensor(chunk, width: source.width, height: source.height)
+            }
         }
-        let all = Tensor.concatenated(latents, 1)
         let grid = LatentGrid(
-            channels: all.shape[0], frames: all.shape[1], height: all.shape[2], width: all.shape[3], values: all.array)
+            channels: latents.shape[0], frames: latents.shape[1], height: latents.shape[2], width: latents.shape[3], values: latents.array)
         try $latent.set(Latent(grid: grid, firstFrame: 0, frameCount: source.count))
     }
 }
@@ -48,6 +49,8 @@ struct FrameSource {
     let count, width, height: Int
     private let video: Video?
     private let image: Image?
+    /// The frames, once they were all read.
+    private var kept: ScratchFile?
 
     init(video: Video?, image: Image?) throws {
         switch (video, image) {
@@ -61,7 +64,23 @@ struct FrameSource {
         self.image = image
     }
 
-    func frame(_ index: Int) -> [UInt8] { video?.frame(index) ?? image?.pixels ?? [] }
+    /// Reads all frames, so that each may be asked for more than once.
+    ///
+    /// - Throws: When the disk is full.
+    mutating func keep(in folder: String) throws {
+        let file = try ScratchFile(folder: folder)
+        for index in 0..<count { try frame(index).withUnsafeBytes { try file.append($0) } }
+        kept = file
+    }
+
+    func frame(_ index: Int) throws -> [UInt8] {
+        guard let kept else { return video?.frame(index) ?? image?.pixels ?? [] }
+        let byteCount = width * height * 3
+        return try [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initialized in
+            try kept.read(at: index * byteCount, into: UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[..<byteCount])))
+            initialized = byteCount
+        }
+    }
 
     func check(stride: Int) throws {
         guard width % stride == 0, height % stride == 0 else {

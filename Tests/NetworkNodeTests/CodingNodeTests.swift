@@ -39,6 +39,29 @@ struct CodingNodeTests {
         #expect(throws: NodeError.self) { _ = try decode([parts[0], parts[0]]) }
     }
 
+    @Test("tiles take a clip through all frames: the same bytes on any number of threads and of segments")
+    func tiles() throws {
+        let vae = try models.model("vae_residual")
+        let video = try models.video(frames: 8, width: 96, height: 64)
+        func encode(tile: Int, threads: Int = 1) throws -> NodeBench.Outputs {
+            try bench.run(VAEEncode.self, inputs: ["video": video, "model": vae], parameters: ["tile": .integer(tile)], threads: threads)
+        }
+        let tiled = try encode(tile: 64)
+        #expect(try tiled.artifacts["latent"]?.digest == encode(tile: 64, threads: 2).artifacts["latent"]?.digest)
+        let (whole, latent): (Latent, Latent) = (try encode(tile: 0)["latent"], try tiled["latent"])
+        #expect(latent.grid.shape == whole.grid.shape && latent.grid.values != whole.grid.values)
+        func film(_ latents: [Latent], tile: Int, threads: Int = 1) throws -> NodeBench.Outputs {
+            try bench.run(
+                VAEDecode.self, inputs: ["driving": video, "model": vae], lists: ["latents": latents.map { try bench.artifact($0) }],
+                parameters: ["tile": .integer(tile)], threads: threads)
+        }
+        let one = try film([whole], tile: 64)
+        let parts = [Latent(grid: try whole.grid.slice(0..<2)), Latent(grid: try whole.grid.slice(1..<3), firstFrame: 4)]
+        #expect(try one.artifacts["video"]?.digest == film(parts, tile: 64, threads: 2).artifacts["video"]?.digest)
+        let (cut, uncut): (Video, Video) = (try one["video"], try film([whole], tile: 0)["video"])
+        #expect(cut.count == 8 && cut.timeline == uncut.timeline && cut.frame(7) != uncut.frame(7))
+    }
+
     @Test("pose features of earlier frames do not change with later maps")
     func causal() throws {
         let encoder = try models.model("pose_encoder")

@@ -34,27 +34,18 @@ public enum VideoAutoencoder: Sendable {
         }
     }
 
-    /// - Parameters:
-    ///   - tiling: Cuts frames that are larger than a tile into tiles; where tiles meet, the result differs a little. It saves memory with
-    ///     pictures; of a clip, every tile remembers the frames before.
-    ///   - isOneChunk: Whether one picture is all there is: nothing is remembered for others then.
-    public func encoder(tiling: VAETiling? = nil, isOneChunk: Bool = false) -> Encoder {
+    /// Encodes chunk by chunk; see ``encode(count:tiling:progress:frames:)`` for tiles.
+    public func encoder() -> Encoder {
         switch self {
-        case .wan(let vae):
-            Encoder(
-                state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0, isOneChunk: isOneChunk)) }
-                    ?? .wan(vae.encoderStream(isOneChunk: isOneChunk)))
+        case .wan(let vae): Encoder(state: .wan(vae.encoderStream()))
         case .block(let vae): Encoder(state: .block(vae, CausalMemory()))
         }
     }
 
-    /// - Parameters: As in ``encoder(tiling:isOneChunk:)``.
-    public func decoder(tiling: VAETiling? = nil, isOneChunk: Bool = false) -> Decoder {
+    /// Decodes chunk by chunk; see ``decode(count:tiling:scratch:progress:latent:frames:)`` for tiles.
+    public func decoder() -> Decoder {
         switch self {
-        case .wan(let vae):
-            Decoder(
-                state: tiling.map { .tiled(TiledStream(model: vae, tiling: $0, isOneChunk: isOneChunk)) }
-                    ?? .wan(vae.decoderStream(isOneChunk: isOneChunk)))
+        case .wan(let vae): Decoder(state: .wan(vae.decoderStream()))
         case .block(let vae): Decoder(state: .block(vae, CausalMemory()))
         }
     }
@@ -63,7 +54,6 @@ public enum VideoAutoencoder: Sendable {
     public struct Encoder: Sendable {
         enum State: Sendable {
             case wan(EncoderStream)
-            case tiled(TiledStream)
             /// While a chunk is at work: its memory must not be held twice.
             case busy
             case block(BlockVAE, CausalMemory)
@@ -91,11 +81,6 @@ public enum VideoAutoencoder: Sendable {
                 state = .wan(stream)
                 guard let latent else { preconditionFailure("a whole chunk gives a latent frame") }
                 return latent
-            case .tiled(var stream):
-                state = .busy
-                let latent = stream.encode(frames)
-                state = .tiled(stream)
-                return latent
             case .block(let vae, var memory):
                 state = .busy
                 let latent = vae.encode(frames, &memory)
@@ -109,7 +94,6 @@ public enum VideoAutoencoder: Sendable {
     public struct Decoder: Sendable {
         enum State: Sendable {
             case wan(DecoderStream)
-            case tiled(TiledStream)
             /// While a chunk is at work: its memory must not be held twice.
             case busy
             case block(BlockVAE, CausalMemory)
@@ -129,11 +113,6 @@ public enum VideoAutoencoder: Sendable {
                 state = .busy
                 let frames = stream.decode(latent)
                 state = .wan(stream)
-                return frames
-            case .tiled(var stream):
-                state = .busy
-                let frames = stream.decode(latent)
-                state = .tiled(stream)
                 return frames
             case .block(let vae, var memory):
                 state = .busy
