@@ -130,7 +130,7 @@ public final class SafetensorsWriter {
     /// - Parameter limit: A file of fewer bytes, all told, is not created.
     /// - Throws: ``SafetensorsError`` when the header outgrew its room or the disk is full.
     public func finish(sync: Bool, inMemoryBelow limit: Int) throws -> Finished {
-        let json = Array(try headerText().utf8)
+        let json = try headerJSON()
         if descriptor < 0 {
             let contents = Self.header(json, count: (json.count + 7) / 8 * 8) + buffer
             if contents.count < limit { return Finished(header: json, contents: contents) }
@@ -149,42 +149,73 @@ public final class SafetensorsWriter {
         return Finished(header: json, contents: nil)
     }
 
-    /// The header, as `JSONSerialization` writes it with sorted keys: digests are taken of that form.
-    private func headerText() throws -> String {
-        func list(_ numbers: [Int]) -> String { "[\(numbers.map(String.init).joined(separator: ","))]" }
-        var fields = entries.map { entry in
-            let range = list([entry.range.lowerBound, entry.range.upperBound])
-            return (entry.name, "{\"data_offsets\":\(range),\"dtype\":\"\(entry.dtype.rawValue)\",\"shape\":\(list(entry.shape))}")
+    /// The header, as `JSONSerialization` writes it with sorted keys: digests are taken of that form. (Values are made by the thousand, and
+    /// small: an encoder takes longer than all the rest.)
+    private func headerJSON() throws -> [UInt8] {
+        var json: [UInt8] = []
+        json.reserveCapacity(160 * (entries.count + 1) + metadata.reduce(0) { $0 + $1.key.utf8.count + $1.value.utf8.count * 5 / 4 })
+        let keys = metadata.isEmpty ? [] : Array(metadata.keys)
+        try Self.append(object: entries.map(\.name) + (keys.isEmpty ? [] : ["__metadata__"]), to: &json) { index, json in
+            guard index < entries.count else {
+                return try Self.append(object: keys, to: &json) { try Self.append(quoted: metadata[keys[$0]] ?? "", to: &$1) }
+            }
+            let entry = entries[index]
+            json += "{\"data_offsets\":".utf8
+            Self.append([entry.range.lowerBound, entry.range.upperBound], to: &json)
+            json += ",\"dtype\":\"".utf8
+            json += entry.dtype.rawValue.utf8
+            json += "\",\"shape\":".utf8
+            Self.append(entry.shape, to: &json)
+            json.append(UInt8(ascii: "}"))
         }
-        if !metadata.isEmpty { fields.append(("__metadata__", try Self.object(metadata.mapValues(Self.quoted)))) }
-        return try Self.object(Dictionary(uniqueKeysWithValues: fields))
+        return json
     }
 
-    private static func object(_ fields: [String: String]) throws -> String {
+    private static func append(_ numbers: [Int], to json: inout [UInt8]) {
+        json.append(UInt8(ascii: "["))
+        for (index, number) in numbers.enumerated() {
+            if index > 0 { json.append(UInt8(ascii: ",")) }
+            json += String(number).utf8
+        }
+        json.append(UInt8(ascii: "]"))
+    }
+
+    /// - Parameter value: Appends the value of the key of a number.
+    private static func append(
+        object keys: [String], to json: inout [UInt8], value: (_ index: Int, _ json: inout [UInt8]) throws -> Void
+    ) throws {
         // Plain names need no collation.
         let arePlain =
-            fields.keys.allSatisfy { $0 == "__metadata__" || $0.utf8.allSatisfy { (97...122).contains($0) } }
-            || fields.keys.allSatisfy { $0.utf8.allSatisfy { (97...122).contains($0) || $0 == UInt8(ascii: ".") } }
-        let names = fields.keys.sorted {
+            keys.allSatisfy { $0 == "__metadata__" || $0.utf8.allSatisfy { (97...122).contains($0) } }
+            || keys.allSatisfy { $0.utf8.allSatisfy { (97...122).contains($0) || $0 == UInt8(ascii: ".") } }
+        let order = keys.indices.sorted {
             arePlain
-                ? $0 < $1
-                : $0.compare($1, options: [.numeric, .caseInsensitive, .forcedOrdering], locale: Locale(identifier: "")) == .orderedAscending
+                ? keys[$0] < keys[$1]
+                : keys[$0].compare(keys[$1], options: [.numeric, .caseInsensitive, .forcedOrdering], locale: Locale(identifier: ""))
+                    == .orderedAscending
         }
-        return "{\(try names.map { "\(try quoted($0)):\(fields[$0] ?? "")" }.joined(separator: ","))}"
+        json.append(UInt8(ascii: "{"))
+        for (place, index) in order.enumerated() {
+            if place > 0 { json.append(UInt8(ascii: ",")) }
+            try append(quoted: keys[index], to: &json)
+            json.append(UInt8(ascii: ":"))
+            try value(index, &json)
+        }
+        json.append(UInt8(ascii: "}"))
     }
 
-    private static func quoted(_ text: String) throws -> String {
-        guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C }) else { return "\"\(text)\"" }
+    private static func append(quoted text: String, to json: inout [UInt8]) throws {
         if text.utf8.contains(where: { $0 < 0x20 }) {
             let list = try JSONSerialization.data(withJSONObject: [text], options: [.withoutEscapingSlashes])
-            return String(decoding: list.dropFirst().dropLast(), as: UTF8.self)
+            json += list.dropFirst().dropLast()
+            return
         }
-        var bytes: [UInt8] = [0x22]
+        json.append(0x22)
         for byte in text.utf8 {
-            if byte == 0x22 || byte == 0x5C { bytes.append(0x5C) }
-            bytes.append(byte)
+            if byte == 0x22 || byte == 0x5C { json.append(0x5C) }
+            json.append(byte)
         }
-        return String(decoding: bytes + [0x22], as: UTF8.self)
+        json.append(0x22)
     }
 
     /// Length, JSON and padding.

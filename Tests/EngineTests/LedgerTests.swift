@@ -1,6 +1,7 @@
 import Foundation
 import Locking
 import NodeKit
+import Synchronization
 import Testing
 
 @testable import Engine
@@ -57,7 +58,44 @@ private struct Large: Node {
     }
 }
 
+/// Whether those that compute without a pause may stop, and how many had to give up.
+private let mayStop = Atomic(false)
+private let gaveUp = Atomic(0)
+
+private struct Busy: Node {
+    static let type: NodeType = "l.busy"
+    static let version = 1
+    static let summary = "Computes until it is told to stop."
+    @Parameter("Milliseconds; 0: until it is told.") var milliseconds = 0
+    @Parameter("Anything.") var value = 0
+    @Output("It.") var out: Table
+    init() {}
+    func run(in context: NodeContext) throws {
+        let limit = Date(timeIntervalSinceNow: milliseconds > 0 ? Double(milliseconds) / 1000 : 10)
+        while Date() < limit {
+            if milliseconds == 0, mayStop.load(ordering: .relaxed) { return try $out.set(number(Double(value))) }
+        }
+        if milliseconds == 0 { gaveUp.add(1, ordering: .relaxed) }
+        try $out.set(number(Double(value)))
+    }
+}
+
 @Suite struct LedgerTests {
+    @Test("what a node made is taken over while others keep every processor busy")
+    func resultsAreNotKeptWaiting() throws {
+        var catalogue = testCatalogue
+        catalogue[Busy.type] = NodeDefinition(Busy.self)
+        let shop = try Workshop(catalogue: catalogue)
+        let threads = ProcessInfo.processInfo.activeProcessorCount
+        let lines = (0..<threads).map { "  n\($0): { type: l.busy, with: { value: \($0) } }" }
+        let graph = "nodes:\n  first: { type: l.busy, with: { milliseconds: 20 } }\n" + lines.joined(separator: "\n")
+        let run = try shop.run(graph, options: RunOptions(threads: threads)) { event in
+            if case .finished(InstanceID(node: "first"), _, _, _, _, _) = event { mayStop.store(true, ordering: .relaxed) }
+        }
+        #expect(run.summary.status == .done && run.ran.count == threads + 1)
+        #expect(gaveUp.load(ordering: .relaxed) == 0)
+    }
+
     @Test("a node that wants more memory than there is says so and runs alone, and nothing waits for ever")
     func greedyNodesRunAlone() throws {
         var catalogue = testCatalogue

@@ -34,14 +34,17 @@ extension Execution {
         let group = StreamGroup(task: task, threads: threads, cancellation: own)
         errands.append(
             Errand {
-                self.end(task, folder) { try self.perform(item, target, folder: folder, threads: threads, files: files, group) }
+                self.end(task, folder, asWorker: true) { try self.perform(item, target, folder: folder, threads: threads, files: files, group) }
             })
     }
 
-    /// Brings a task to its end, and gives the worker what to do then.
+    /// Brings a task to its end.
     ///
-    /// - Parameter folder: Where the task put what it made; removed if it failed.
-    private func end(_ task: Scheduler.Task, _ folder: String, _ step: @Sendable () throws -> Outcome) -> Errand? {
+    /// - Parameters:
+    ///   - folder: Where the task put what it made; removed if it failed.
+    ///   - isWorker: Whether the caller is a worker that is free then.
+    /// - Returns: What the caller is to run, if it is a worker.
+    private func end(_ task: Scheduler.Task, _ folder: String, asWorker isWorker: Bool, _ step: @Sendable () throws -> Outcome) -> Errand? {
         let outcome: Outcome
         do {
             outcome = try step()
@@ -49,16 +52,13 @@ extension Execution {
             outcome = .failed(error)
             try? FileManager.default.removeItem(atPath: folder)
         }
-        guard case .ran(let seconds, let conclude) = outcome else { return queue.sync { came(back: task, outcome) } }
+        guard case .ran(let seconds, let conclude) = outcome else { return queue.sync { came(back: task, outcome, asWorker: isWorker) } }
         // After long work the next begins at once, and another thread keeps the books.
-        guard seconds >= Self.long, let next = try? queue.sync(execute: { try startNext(after: task) }) else { return end(task, folder, conclude) }
-        workers.async { Self.work(from: self.end(task, folder, conclude)) }
+        guard seconds >= Self.long, let next = try? queue.sync(execute: { try startNext(after: task) }) else {
+            return end(task, folder, asWorker: isWorker, conclude)
+        }
+        books.async { _ = self.end(task, folder, asWorker: false, conclude) }
         return next
-    }
-
-    private static func work(from first: Errand?) {
-        var next = first
-        while let errand = next { next = errand.run() }
     }
 
     /// A task in the hands of a worker; gives the next one.
@@ -69,12 +69,15 @@ extension Execution {
     /// Sends a worker for each task that was started.
     func sendWorkers() {
         for errand in errands {
-            workers.async { Self.work(from: errand) }
+            workers.run {
+                var next: Errand? = errand
+                while let errand = next { next = errand.run() }
+            }
         }
         errands = []
     }
 
-    private func came(back task: Scheduler.Task, _ outcome: Outcome) -> Errand? {
+    private func came(back task: Scheduler.Task, _ outcome: Outcome, asWorker isWorker: Bool) -> Errand? {
         running[task] = nil
         var seconds = 0.0
         switch outcome {
@@ -93,7 +96,7 @@ extension Execution {
             fail(task, with: error)
         case .ran: preconditionFailure("a node that ran is concluded first")
         }
-        return drain(asWorker: true, after: seconds)
+        return drain(asWorker: isWorker, after: seconds)
     }
 
     /// Looks again soon at a task whose key somebody else computes.

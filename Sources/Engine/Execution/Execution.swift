@@ -25,7 +25,9 @@ final class Execution: @unchecked Sendable {
     let cancellation: Cancellation
     let emitter: EventEmitter
     let queue = DispatchQueue(label: "understudy.engine", qos: .userInitiated)
-    let workers = DispatchQueue(label: "understudy.nodes", qos: .userInitiated, attributes: .concurrent)
+    /// Stores what nodes made that gave their worker to the next one.
+    let books = DispatchQueue(label: "understudy.books", qos: .userInitiated)
+    let workers = Workers()
     /// Programs of external nodes that stay for the next instance.
     let externalWorkers = ExternalWorkers()
     let lease: Lease
@@ -235,7 +237,7 @@ final class Execution: @unchecked Sendable {
             over.signal()
         } else if !isFlushing {
             isFlushing = true
-            workers.async { self.store.commits.flush(self.store) }
+            books.async { self.store.commits.flush(self.store) }
         }
         return own
     }

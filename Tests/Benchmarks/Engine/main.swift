@@ -56,21 +56,30 @@ for count in [10_000, 100_000] {
 
 try section("scheduling") {
     let site = try Site()
+    let engine = try site.engine()
     let count = 1000
-    let graph = try site.graph(grid(count, rowLength: 4, seed: 0, milliseconds: 5))
-    let time = try seconds { _ = try site.engine().run(graph, options: RunOptions(threads: 2)) }
-    // What the same waits take on two bare threads.
-    let ideal = seconds {
-        let done = DispatchSemaphore(value: 0)
-        for _ in 0..<2 {
-            Thread.detachNewThread {
-                for _ in 0..<(count / 2) { usleep(5000) }
-                done.signal()
+    /// What the same waits take on two bare threads.
+    func ideal() -> Double {
+        seconds {
+            let done = DispatchSemaphore(value: 0)
+            for _ in 0..<2 {
+                Thread.detachNewThread {
+                    for _ in 0..<(count / 2) { usleep(5000) }
+                    done.signal()
+                }
             }
+            for _ in 0..<2 { done.wait() }
         }
-        for _ in 0..<2 { done.wait() }
     }
-    report("1000 nodes of 5 ms on 2 threads: of two bare threads", ideal / time * 100, "%", reach: 95, isCeiling: false)
+    let shares = try (0..<5).map { round in
+        let graph = try site.graph(grid(count, rowLength: 4, seed: round * count, milliseconds: 5))
+        let before = ideal()
+        let time = try seconds { _ = try engine.run(graph, options: RunOptions(threads: 2)) }
+        return (before + ideal()) / 2 / time
+    }
+    report(
+        "1000 nodes of 5 ms on 2 threads: of two bare threads, median of five", shares.sorted()[2] * 100, "%", reach: 95, isCeiling: false)
+    print("  \(shares.map { String(format: "%.1f", $0 * 100) }.joined(separator: ", "))")
 }
 
 section("hashing") {
