@@ -62,6 +62,9 @@ public struct ClipFrame: Sendable {
     fileprivate let offset: Int, stride: Int
     fileprivate let isRounded: Bool
 
+    /// Bytes that the numbers take.
+    package var byteCount: Int { shape.reduce(isRounded ? 2 : 4, *) }
+
     fileprivate var native: us_frame {
         let pixels = isRounded
             ? UnsafeRawPointer(UnsafeRawPointer(storage.base).assumingMemoryBound(to: UInt16.self) + offset)

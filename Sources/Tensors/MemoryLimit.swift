@@ -7,9 +7,9 @@ import Foundation
 #endif
 
 /// How much memory this process may use.
-enum MemoryLimit {
+package enum MemoryLimit {
     /// The least of the machine's memory, the limits of the control groups that the process is in, and its own limit of data.
-    static func bytes() -> Int {
+    package static func bytes() -> Int {
         var limit = Int(clamping: ProcessInfo.processInfo.physicalMemory)
         #if os(Linux)
             for path in controlGroups() {

@@ -1,8 +1,9 @@
 import Foundation
-import Models
 import Safetensors
 import Tensors
 import Testing
+
+@testable import Models
 
 /// The autoencoder against diffusers' `AutoencoderKLWan` (version and seed in each `case.json`).
 struct VAETests {
@@ -112,6 +113,20 @@ struct VAETests {
             }
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+    }
+
+    @Test func framesThatDoNotFitAreRefused() throws {
+        let vae = try Fixture("vae_wan21").model
+        let side = 1 << 20
+        for encodes in [true, false] {
+            #expect {
+                try vae.checkRoom(encodes: encodes, width: side, height: side, isTile: false, isClip: true)
+            } throws: { "\($0)".contains("whole frames of 1048576×1048576") && "\($0)".contains("'tile: 256'") }
+            #expect { try vae.checkRoom(encodes: encodes, width: side, height: side, isTile: true, isClip: false) } throws: {
+                "\($0)".contains("set 'tile' to less")
+            }
+            try vae.checkRoom(encodes: encodes, width: 1024, height: 1024, isTile: false, isClip: true)
+        }
     }
 
     /// Frames fed in uneven portions give the same bytes as the whole clip, on any number of threads.

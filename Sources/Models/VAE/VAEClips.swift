@@ -12,7 +12,7 @@ extension VideoAutoencoder {
     ///   - frames: Frames `[3, n, H, W]` in −1 … 1; the sides are multiples of the spatial stride. All but the first are asked for again for
     ///     every tile, each time in order.
     /// - Returns: Standardised latents `[z, 1 + k, h, w]`.
-    /// - Throws: What the closures throw.
+    /// - Throws: ``VAERoomError`` when there is too little memory for frames or tiles so large, and what the closures throw.
     public func encode(
         count: Int, tiling: VAETiling? = nil, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in },
         frames: (Range<Int>) throws -> Tensor
@@ -23,6 +23,7 @@ extension VideoAutoencoder {
         case .wan(let vae):
             let first = vae.patchified(try frames(chunks[0]))
             let tiles = VAETiles(encoding: vae, tiling?.patchified(by: vae.configuration.patchSize) ?? .whole, height: first.shape[2], width: first.shape[3])
+            try checkRoom(vae, tiles, pixels: vae.configuration.patchSize, encodes: true, isClip: chunks.count > 1)
             let mean = try tiles.joined { tile in
                 var memory = CausalMemory(isKept: chunks.count > 1)
                 var latents: [Tensor] = []
@@ -54,7 +55,8 @@ extension VideoAutoencoder {
     ///   - progress: Called after each piece of work with how many of how many are done.
     ///   - latent: A standardised latent frame `[z, 1, h, w]`.
     ///   - frames: Takes `[3, 1, H, W]` in −1 … 1 first, then `[3, 4, H, W]` for every further latent frame.
-    /// - Throws: `SafetensorsError` when the disk is full, and what the closures throw.
+    /// - Throws: ``VAERoomError`` when there is too little memory for frames or tiles so large, `SafetensorsError` when the disk is full, and
+    ///   what the closures throw.
     public func decode(
         count: Int, tiling: VAETiling? = nil, scratch: @autoclosure () -> String, progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in },
         latent: (Int) throws -> Tensor, frames: (Tensor) throws -> Void
@@ -64,6 +66,7 @@ extension VideoAutoencoder {
         case .wan(let vae):
             let first = try latent(0)
             let tiles = VAETiles(decoding: vae, tiling ?? .whole, height: first.shape[2], width: first.shape[3])
+            try checkRoom(vae, tiles, pixels: vae.configuration.spatialStride, encodes: false, isClip: count > 1)
             func decoded(_ tile: VAETiles.Tile, _ index: Int, _ memory: inout CausalMemory) throws -> Tensor {
                 vae.frames(tile.cut(from: vae.destandardized(index == 0 ? first : try latent(index))), &memory)
             }
@@ -103,6 +106,13 @@ extension VideoAutoencoder {
             }
         }
     }
+}
+
+/// - Parameter pixels: Of a frame, along a side of an element of the tiles' input.
+private func checkRoom(_ vae: AutoencoderKLWan, _ tiles: VAETiles, pixels: Int, encodes: Bool, isClip: Bool) throws {
+    let largest = tiles.rows[0][0]
+    try vae.checkRoom(
+        encodes: encodes, width: largest.columns.count * pixels, height: largest.rows.count * pixels, isTile: tiles.areMany, isClip: isClip)
 }
 
 extension AutoencoderKLWan {
