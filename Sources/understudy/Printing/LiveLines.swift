@@ -24,8 +24,16 @@ struct LiveLines {
         isDrawn = false
     }
 
+    /// Whoever draws has it.
+    private static let turn = NSLock()
+
+    /// Runs what draws, unless the program is about to end at once.
+    static func inTurn(_ body: () -> Void) { turn.withLock(body) }
+
     /// Erases what any may have drawn, before the program ends at once; does not wait for a terminal that takes nothing.
     static func abandon() {
+        // Never given back: nothing is drawn any more.
+        guard turn.lock(before: Date(timeIntervalSinceNow: 0.2)) else { return }
         var polled = pollfd(fd: STDOUT_FILENO, events: Int16(POLLOUT), revents: 0)
         guard Terminal.output.isInteractive, poll(&polled, 1, 0) > 0 else { return }
         _ = erasing.withCString { write(STDOUT_FILENO, $0, strlen($0)) }

@@ -66,15 +66,17 @@ final class ProgressPrinter: RunPrinter {
         timer?.schedule(deadline: .now(), repeating: .milliseconds(250), leeway: .milliseconds(50))
         timer?.setEventHandler { [weak self] in
             guard let self else { return }
-            state.withLock { if !$0.running.isEmpty { self.draw(&$0, force: false) } }
+            withState { if !$0.running.isEmpty { self.draw(&$0, force: false) } }
         }
         timer?.resume()
     }
 
     deinit { timer?.cancel() }
 
+    private func withState(_ body: (inout State) -> Void) { LiveLines.inTurn { state.withLock(body) } }
+
     func handle(_ event: RunEvent) {
-        state.withLock { state in
+        withState { state in
             switch event {
             case .runStarted: state = State()
             case .total(let instances):
@@ -130,7 +132,7 @@ final class ProgressPrinter: RunPrinter {
     }
 
     func say(_ text: String) {
-        state.withLock { state in
+        withState { state in
             state.bars.erase()
             fflush(nil)
             printError(text)
@@ -139,7 +141,7 @@ final class ProgressPrinter: RunPrinter {
     }
 
     func end() {
-        state.withLock { state in
+        withState { state in
             state.running = []
             state.bars.erase()
             fflush(nil)
