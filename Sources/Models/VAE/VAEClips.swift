@@ -1,5 +1,5 @@
-public import Tensors
 import Safetensors
+public import Tensors
 
 extension VideoAutoencoder {
     /// Encodes a clip or a picture.
