@@ -44,8 +44,8 @@ public final class ScratchFile {
     public func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         precondition(offset >= 0 && offset + buffer.count <= byteCount, "\(buffer.count) bytes at \(offset) of \(byteCount)")
         var done = 0
-        while done < buffer.count {
-            let count = pread(descriptor, buffer.baseAddress! + done, buffer.count - done, off_t(offset + done))
+        while let base = buffer.baseAddress, done < buffer.count {
+            let count = pread(descriptor, base + done, buffer.count - done, off_t(offset + done))
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw failure("read \(buffer.count) bytes at \(offset)") }
             done += count

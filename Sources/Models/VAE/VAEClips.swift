@@ -71,32 +71,32 @@ extension VideoAutoencoder {
                 vae.frames(tile.cut(from: vae.destandardized(index == 0 ? first : try latent(index))), &memory)
             }
             func hand(_ joined: Tensor) throws { try frames(vae.unpatchified(joined).clamped(-1...1)) }
-            var memory = CausalMemory(isKept: count > 1)
-            if !tiles.areMany {
-                for index in 0..<count {
-                    try hand(decoded(tiles.rows[0][0], index, &memory))
-                    try progress(index + 1, count)
-                }
-            } else if count == 1 {
-                try hand(tiles.joined { tile in
-                    defer { memory = CausalMemory(isKept: false) }
+            guard count > 1 else {
+                return try hand(tiles.joined { tile in
+                    var memory = CausalMemory(isKept: false)
                     let piece = try decoded(tile, 0, &memory)
                     try progress(tile.number + 1, tiles.count)
                     return piece
                 })
-            } else {
-                let pieces = try ScratchTensors(folder: scratch())
-                for tile in tiles.rows.joined() {
-                    memory = CausalMemory()
-                    for index in 0..<count {
-                        try pieces.append(decoded(tile, index, &memory))
-                        try progress(tile.number * count + index + 1, tiles.count * count)
-                    }
-                }
-                memory = CausalMemory()  // not held while the tiles are joined
+            }
+            guard tiles.areMany else {
+                var memory = CausalMemory()
                 for index in 0..<count {
-                    try hand(tiles.joined { try pieces.tensor($0.number * count + index) })
+                    try hand(decoded(tiles.rows[0][0], index, &memory))
+                    try progress(index + 1, count)
                 }
+                return
+            }
+            let pieces = try ScratchTensors(folder: scratch())
+            for tile in tiles.rows.joined() {
+                var memory = CausalMemory()
+                for index in 0..<count {
+                    try pieces.append(decoded(tile, index, &memory))
+                    try progress(tile.number * count + index + 1, tiles.count * count)
+                }
+            }
+            for index in 0..<count {
+                try hand(tiles.joined { try pieces.tensor($0.number * count + index) })
             }
         case .block:
             var decoder = decoder()

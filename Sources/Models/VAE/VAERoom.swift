@@ -1,3 +1,4 @@
+import Foundation
 import Tensors
 
 /// Frames that are too large for the memory there is.
@@ -8,7 +9,7 @@ public struct VAERoomError: Error, CustomStringConvertible {
     let needed, limit: Int
 
     public var description: String {
-        let sizes = [needed, limit].map { "\(($0 + 50_000_000) / 100_000_000 / 10).\(($0 + 50_000_000) / 100_000_000 % 10) GB" }
+        let sizes = [needed, limit].map { String(format: "%.1f GB", Double($0) / 1e9) }
         return "\(verb) \(isTile ? "tiles" : "whole frames") of \(width)×\(height) takes about \(sizes[0]) of memory, and this process may use \(sizes[1]); "
             + (isTile ? "set 'tile' to less" : "have them cut into tiles, such as 'tile: 256'")
     }
