@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// Why a safetensors file could not be read or written; the message names the file and the remedy.
 public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
     public enum Code: Sendable {
@@ -20,4 +26,11 @@ public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
     }
 
     public var description: String { "\(path): \(message)" }
+
+    /// What the system refused just now, by `errno`, with the remedy where it is a full disk.
+    static func refused(_ what: String, path: String) -> SafetensorsError {
+        let code = errno
+        let remedy = code == ENOSPC ? "; free some disk space, or move the cache with --cache" : ""
+        return SafetensorsError(.inputOutput, path: path, "cannot \(what): \(String(cString: strerror(code)))\(remedy)")
+    }
 }

@@ -272,8 +272,5 @@ public final class SafetensorsWriter {
         kicked = written
     }
 
-    private func failure(_ verb: String) -> SafetensorsError {
-        let reason = String(cString: strerror(errno))
-        return SafetensorsError(.inputOutput, path: path, "cannot \(verb): \(reason)\(errno == ENOSPC ? "; free some disk space, or move the cache with --cache" : "")")
-    }
+    private func failure(_ verb: String) -> SafetensorsError { .refused(verb, path: path) }
 }

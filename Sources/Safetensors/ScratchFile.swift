@@ -17,7 +17,7 @@ public final class ScratchFile {
         let path = "\(folder)/scratch-\(UInt64.random(in: 0 ... .max))"
         descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
-            throw SafetensorsError(.inputOutput, path: folder, "cannot make a temporary file: \(String(cString: strerror(errno)))")
+            throw SafetensorsError.refused("make a temporary file", path: folder)
         }
         unlink(path)
     }
@@ -52,7 +52,5 @@ public final class ScratchFile {
         }
     }
 
-    private func failure(_ what: String) -> SafetensorsError {
-        SafetensorsError(.inputOutput, path: folder, "cannot \(what) of a temporary file: \(String(cString: strerror(errno)))")
-    }
+    private func failure(_ what: String) -> SafetensorsError { .refused("\(what) of a temporary file", path: folder) }
 }
