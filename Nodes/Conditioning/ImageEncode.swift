@@ -47,7 +47,7 @@ public struct ImageEncode: Node {
                 guard pixels.shape == [c.channels, c.imageSize, c.imageSize] else {
                     throw NodeError("the preprocessing gives \(pixels.shape), '\(path)' takes [\(c.channels), \(c.imageSize), \(c.imageSize)]")
                 }
-                return network(pixels).hiddenStates[c.layers - 1]
+                return try network(pixels).hiddenStates[c.layers - 1]
             }
         }
         let all = Tensor.stacked(tokens)

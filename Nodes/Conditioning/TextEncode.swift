@@ -51,8 +51,8 @@ public struct TextEncode: Node {
                     throw NodeError("the tokenizer knows tokens that '\(path)' does not: give the tokenizer of this encoder")
                 }
                 // Padding is neither attended to nor kept, so it need not be computed.
-                let states = tokens.isEmpty ? [] : Parallel.$threads.withValue(context.threads) {
-                    encoder(tokens, isKept: [Bool](repeating: true, count: tokens.count)).array
+                let states = tokens.isEmpty ? [] : try Parallel.$threads.withValue(context.threads) {
+                    try encoder(tokens, isKept: [Bool](repeating: true, count: tokens.count)).array
                 }
                 context.log("\(tokens.count) tokens of \name")
                 try writer.write(name, states + [Float](repeating: 0, count: length * width - states.count), shape: [1, length, width])

@@ -29,7 +29,7 @@ struct WanAnimate2Segment {
                 guard let image else { throw NodeError("the network sees pictures by CLIP too: wire '\(port)', as image.encode makes it") }
                 return try segment.tokens(image, "image_embeds", width)
             }
-            return network.conditioning(text: tokens, image: picture)
+            return try network.conditioning(text: tokens, image: picture)
         }
         let reference = try segment.referenceLatent(shape)
         let (firstFrame, known) = try segment.knownFrames(shape)
@@ -44,7 +44,7 @@ struct WanAnimate2Segment {
         // The driving clip is known throughout.
         let clip = try segment.encode(shape) { driving.tensor($0) }
         let whole = Tensor.concatenated([clip, Tensor(repeating: 1, [4, shape.latents, shape.h, shape.w]), clip], 0)
-        let left = network.reference(whole, try conditioning("prompt_ref_embeds", node.drivingImage, "drivingImage")).reference
+        let left = try network.reference(whole, conditioning("prompt_ref_embeds", node.drivingImage, "drivingImage")).reference
         try segment.context.checkCancelled()
 
         let positive = try conditioning("prompt_embeds", node.image, "image")
@@ -52,9 +52,9 @@ struct WanAnimate2Segment {
         let scale = Float(node.guidancePrompt)
         let sample = try segment.sample(shape, extra: 1, firstFrame: firstFrame, isResumable: true) { sample, timestep in
             let x = Tensor.concatenated([sample, condition], 0)
-            let asked = network(x, timestep: timestep, positive, left)
+            let asked = try network(x, timestep: timestep, positive, left)
             guard let negative else { return asked }
-            let other = network(x, timestep: timestep, negative, left, isUnconditional: true)
+            let other = try network(x, timestep: timestep, negative, left, isUnconditional: true)
             return other + (asked - other) * scale
         }
         try segment.finish(sample.sliced(1, 1..<(shape.latents + 1)), shape, firstFrame: firstFrame)

@@ -40,15 +40,15 @@ struct WanAnimateSegment {
 
         let pose = try segment.encode(shape) { poseVideo.tensor($0) }
         let face = try faces(faceVideo)
-        let positive = network.conditioning(text: prompt, image: picture, pose: pose, face: face)
+        let positive = try network.conditioning(text: prompt, image: picture, pose: pose, face: face)
         let negative =
             node.guidancePrompt > 1
-            ? network.conditioning(
-                text: try segment.tokens(text, "negative_prompt_embeds", c.textDim, count: 512), image: picture, pose: pose,
+            ? try network.conditioning(
+                text: segment.tokens(text, "negative_prompt_embeds", c.textDim, count: 512), image: picture, pose: pose,
                 face: Tensor(repeating: -1, face.shape)) : nil
         let branches = WanBranches(network, positive: positive, negative: negative, scale: node.guidancePrompt, stepCache: node.stepCache)
         let sample = try segment.sample(shape, extra: 1, firstFrame: firstFrame, isResumable: node.stepCache == 0) { sample, timestep in
-            branches(Tensor.concatenated([sample, condition], 0), timesteps: [timestep])
+            try branches(Tensor.concatenated([sample, condition], 0), timesteps: [timestep])
         }
         branches.log(to: segment.context)
         try segment.finish(sample.sliced(1, 1..<(shape.latents + 1)), shape, firstFrame: firstFrame)

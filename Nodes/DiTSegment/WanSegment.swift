@@ -222,8 +222,8 @@ struct WanBranches {
     }
 
     /// The guided velocity.
-    func callAsFunction(_ x: Tensor, timesteps: [Float]) -> Tensor {
-        let velocities = network(x, timesteps: timesteps, conditionings, caches: caches)
+    func callAsFunction(_ x: Tensor, timesteps: [Float]) throws -> Tensor {
+        let velocities = try network(x, timesteps: timesteps, conditionings, caches: caches)
         return velocities.count > 1 ? velocities[1] + (velocities[0] - velocities[1]) * scale : velocities[0]
     }
 

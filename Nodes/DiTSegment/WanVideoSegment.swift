@@ -56,11 +56,11 @@ struct WanVideoSegment {
             }
             guard let branches = stage?.branches else { return sample }
             switch known {
-            case .nothing: return branches(sample, timesteps: [timestep])
-            case .channels(let condition): return branches(Tensor.concatenated([sample, condition], 0), timesteps: [timestep])
+            case .nothing: return try branches(sample, timesteps: [timestep])
+            case .channels(let condition): return try branches(Tensor.concatenated([sample, condition], 0), timesteps: [timestep])
             case .firstLatent(let first):
                 let times = [Float](repeating: 0, count: plane) + [Float](repeating: timestep, count: (shape.latents - 1) * plane)
-                return branches(pinned(first, sample), timesteps: times)
+                return try branches(pinned(first, sample), timesteps: times)
             }
         }
         stage?.branches.log(to: segment.context)
@@ -82,7 +82,7 @@ struct WanVideoSegment {
         let picture = try imageTokens(c)
         // The network tells image from text tokens by a fixed number of the latter.
         func conditioning(_ name: String) throws -> WanConditioning {
-            network.conditioning(text: try segment.tokens(text, name, c.textDim, count: picture == nil ? nil : 512), image: picture)
+            try network.conditioning(text: segment.tokens(text, name, c.textDim, count: picture == nil ? nil : 512), image: picture)
         }
         let scale = isLowNoise ? node.guidanceLowNoise ?? node.guidancePrompt : node.guidancePrompt
         let branches = WanBranches(

@@ -43,6 +43,8 @@ public final class WeightStore: Sendable {
 
     private struct State {
         var used: Set<String> = []
+        /// Tensors whose numbers were read and are finite.
+        var sound: Set<String> = []
         var problems: [String] = []
         /// Tensors whose bytes are in the sum, or stay in memory only while they are used.
         var counted: Set<String> = []
@@ -231,13 +233,14 @@ public final class WeightStore: Sendable {
     ///
     /// When it is missing, misshapen, not of a floating type or holds NaN or infinity, that is recorded for ``finish()`` and
     /// zeros come back, so that one pass finds all mistakes.
-    public func tensor(_ name: String, shape: [Int]) -> Tensor {
+    ///
+    /// - Parameter isOutline: Whether only name and shape are checked; zeros come back, and nothing is read.
+    public func tensor(_ name: String, shape: [Int], isOutline: Bool = false) -> Tensor {
         func zeros() -> Tensor { Tensor(standingInFor: shape.map { max($0, 1) }) }
-        let isFirst = state.withLock { !$0.used.contains(name) }
-        guard let weight = stored(name, shape: shape), let fitting = Self.fitting(weight.shape, shape) else { return zeros() }
+        guard let weight = stored(name, shape: shape), let fitting = Self.fitting(weight.shape, shape), !isOutline else { return zeros() }
         do {
             let tensor = try weight.load()
-            if isFirst, !tensor.isFinite { report("tensor '\(name)' holds NaN or infinity; the file is damaged") }
+            checkSound(name) { tensor.isFinite }
             return tensor.shape == fitting ? tensor : tensor.reshaped(fitting)
         } catch {
             report((error as? SafetensorsError)?.message ?? "\(error)")
@@ -245,20 +248,30 @@ public final class WeightStore: Sendable {
         }
     }
 
+    /// Looks for NaN and infinity the first time that a tensor is read.
+    ///
+    /// - Returns: Whether this was the first time.
+    @discardableResult private func checkSound(_ name: String, isFinite: () -> Bool) -> Bool {
+        guard state.withLock({ !$0.sound.contains(name) }) else { return false }
+        if isFinite() {
+            state.withLock { _ = $0.sound.insert(name) }
+        } else {
+            report("tensor '\(name)' holds NaN or infinity; the file is damaged")
+        }
+        return true
+    }
+
     /// A matrix for a linear layer; what is wrong with it is recorded as by ``tensor(_:shape:)``.
     ///
     /// With `precision` bf16 a matrix that the file holds as bf16, and that no adapter changes, is used where it lies in the mapped file.
-    public func linearWeight(_ name: String, shape: [Int], _ precision: Precision) -> LinearWeight {
-        let isFirst = state.withLock { !$0.used.contains(name) }
+    public func linearWeight(_ name: String, shape: [Int], _ precision: Precision, isOutline: Bool = false) -> LinearWeight {
+        guard !isOutline else { return LinearWeight(tensor(name, shape: shape, isOutline: true)) }
         guard precision == .bf16, let weight = weights[name], weight.scale == nil, weight.changes.isEmpty,
             Self.fitting(weight.shape, shape) == shape, let storage = weight.part.borrowed
         else { return LinearWeight(tensor(name, shape: shape), precision) }
         state.withLock { _ = $0.used.insert(name) }
         let matrix = LinearWeight(rounded: storage, shape: shape)
-        if isFirst {
-            if !matrix.isFinite { report("tensor '\(name)' holds NaN or infinity; the file is damaged") }
-            weight.part.release()
-        }
+        if checkSound(name, isFinite: { matrix.isFinite }) { weight.part.release() }
         return matrix
     }
 
@@ -332,8 +345,8 @@ public final class WeightStore: Sendable {
     }
 
     func report(_ problem: String) { state.withLock { $0.problems.append(problem) } }
-    /// How much is wrong so far.
-    var problemCount: Int { state.withLock { $0.problems.count } }
+    /// What is wrong so far.
+    var problems: [String] { state.withLock { $0.problems } }
 
     /// Marks tensors as known though the model does not use them.
     public func ignore(where matches: (String) -> Bool) {
@@ -349,7 +362,11 @@ public final class WeightStore: Sendable {
         let extra = weights.keys.filter { !state.used.contains($0) }.sorted().map {
             "tensor '\($0)' of shape \(shape($0) ?? []) is not part of the model"
         }
-        let problems = state.problems + extra
+        try refuse(state.problems + extra)
+    }
+
+    /// - Throws: ``WeightError`` that lists the problems (at most ten of them), if there are any.
+    func refuse(_ problems: [String]) throws {
         guard !problems.isEmpty else { return }
         let shown = problems.prefix(10).joined(separator: "\n  ")
         let more = problems.count > 10 ? "\n  … and \(problems.count - 10) more" : ""
@@ -365,23 +382,27 @@ public final class WeightStore: Sendable {
 /// A view of a ``WeightStore`` under a prefix.
 public struct WeightScope: Sendable {
     public let store: WeightStore
-    public let prefix: String
+    public private(set) var prefix: String
     /// Whether convolutions multiply in single precision even where weights and frames are kept in bf16.
     public var multipliesExactly = false
+    /// Whether only names and shapes are checked: tensors are zeros, and nothing is read.
+    var isOutline = false
 
     /// A scope inside this one.
     public func scope(_ name: String) -> WeightScope {
-        WeightScope(store: store, prefix: full(name), multipliesExactly: multipliesExactly)
+        var inner = self
+        inner.prefix = full(name)
+        return inner
     }
     /// A numbered scope inside this one, `name.index`.
     public func scope(_ name: String, _ index: Int) -> WeightScope { scope("\(name).\(index)") }
     /// A tensor of the given shape; see ``WeightStore/tensor(_:shape:)``.
-    public func tensor(_ name: String, shape: [Int]) -> Tensor { store.tensor(full(name), shape: shape) }
+    public func tensor(_ name: String, shape: [Int]) -> Tensor { store.tensor(full(name), shape: shape, isOutline: isOutline) }
     /// A matrix for a linear layer; see ``WeightStore/linearWeight(_:shape:_:)``.
     ///
     /// - Parameter isLarge: Whether the layer takes the precision that the weights were opened with.
     public func linearWeight(_ name: String, shape: [Int], isLarge: Bool = true) -> LinearWeight {
-        store.linearWeight(full(name), shape: shape, isLarge ? store.precision : .f32)
+        store.linearWeight(full(name), shape: shape, isLarge ? store.precision : .f32, isOutline: isOutline)
     }
     public func contains(_ name: String) -> Bool { store.contains(full(name)) }
     public func shape(_ name: String) -> [Int]? { store.shape(full(name)) }

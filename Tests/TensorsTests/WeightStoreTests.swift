@@ -112,6 +112,30 @@ struct WeightStoreTests {
         #expect(message { try weights.finish() }.contains("tensor 'bad' holds NaN or infinity"))
     }
 
+    /// Layers that find no place in memory are read from disk once, so what is wrong with their numbers comes to light when they are used.
+    @Test(arguments: [Precision.f32, .bf16, .int8]) func layersThatDoNotStayAreCheckedAtUse(precision: Precision) throws {
+        var tensors = ["0", "1", "2"].reduce(into: [String: [Float]]()) { $0["layer.\($1).weight"] = [1, 2, 3] }
+        tensors["layer.1.weight"] = [1, .nan, 3]
+        try write("model.safetensors", tensors)
+        func stack(_ limit: Int, size: Int = 3) throws -> LayerStack<LinearWeight> {
+            let weights = try WeightStore(path: folder.path, precision: precision, residentLimit: limit)
+            let stack = LayerStack(weights, count: 3, prefixes: { ["layer.\($0)"] }) { root, index in
+                root.scope("layer", index).linearWeight("weight", shape: [1, size])
+            }
+            try weights.finish()
+            return stack
+        }
+        let damaged = "…: the weights do not fit the model:\n  tensor 'layer.1.weight' holds NaN or infinity; the file is damaged"
+        #expect(message { _ = try stack(1000) } == damaged)
+        let mapped = try stack(0)
+        #expect(!mapped.isResident && mapped.count == 3)
+        for _ in 0..<2 {
+            #expect(try mapped[0].shape == [1, 3] && mapped[2].tensor.array[2] > 0)
+            #expect(message { _ = try mapped[1] } == damaged)
+        }
+        #expect(message { _ = try stack(0, size: 4) }.contains("'layer.2.weight' has shape [3], [1, 4] expected"))
+    }
+
     /// Bytes of e4m3 without NaN, and what they stand for.
     private func eightBit(_ count: Int) -> (bytes: [UInt8], values: [Float]) {
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 37 &+ $0 / 251) }.map { $0 & 0x7f == 0x7f ? 0 : $0 }

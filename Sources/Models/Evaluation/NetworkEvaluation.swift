@@ -87,8 +87,8 @@ public enum NetworkEvaluation {
             pose = try inputs.tensor("pose_hidden_states", [batch, c.latentChannels ?? 16, T - 1, x.shape[3], x.shape[4]])
             face = try inputs.tensor("face_pixel_values", [batch, 3, 1 + 4 * (T - 2), c.motionSize, c.motionSize])
         }
-        let conditionings = (0..<batch).map { item in
-            model.conditioning(
+        let conditionings = try (0..<batch).map { item in
+            try model.conditioning(
                 text: text.selected(0, item), image: image.map { $0.reshaped(batch, -1, $0.shape[2]).selected(0, item) },
                 pose: pose?.selected(0, item), face: face?.selected(0, item))
         }
@@ -99,9 +99,9 @@ public enum NetworkEvaluation {
                 throw inputs.refuse("'\(name)' has \(times.count) values for \(batch) samples of \(tokens) tokens")
             }
             let each = times.count / batch
-            return Tensor.stacked(
+            return try Tensor.stacked(
                 (0..<batch).map { item in
-                    model(x.selected(0, item), timesteps: times[(item * each)..<((item + 1) * each)].map { Float($0) }, conditionings[item])
+                    try model(x.selected(0, item), timesteps: times[(item * each)..<((item + 1) * each)].map { Float($0) }, conditionings[item])
                 })
         }
         var outputs = ["sample": try sample("timestep")]
@@ -121,10 +121,10 @@ public enum NetworkEvaluation {
             let text = try inputs.tensor("\(prefix)text", [-1, c.textDim])
             guard text.shape[0] <= c.textLength else { throw inputs.refuse("'\(prefix)text' has \(text.shape[0]) tokens, at most \(c.textLength) fit") }
             let image = c.imageDim == nil ? nil : try inputs.tensor("\(prefix)image_embeds", [1, -1, c.imageDim ?? -1]).squeezed(0)
-            return (Tensor.concatenated([x, y], 0), model.conditioning(text: text, image: image))
+            return (Tensor.concatenated([x, y], 0), try model.conditioning(text: text, image: image))
         }
         let driving = try pass("reference_", latents: "reference_latents", condition: "reference_condition")
-        let (sample, reference) = model.reference(driving.x, driving.context)
+        let (sample, reference) = try model.reference(driving.x, driving.context)
         let heads = [c.heads, c.headDim]
         func stacked(_ values: [Tensor]) -> Tensor { Tensor.stacked(values.map { $0.reshaped([1, $0.shape[0]] + heads) }) }
         var extent: (frames: Int, plane: Int)?
@@ -146,8 +146,8 @@ public enum NetworkEvaluation {
         if let extent, extent.frames < frames || extent.plane < plane {
             throw inputs.refuse("'origin_len' and 'origin_area' are \(extent.frames) latent frames of \(extent.plane) tokens; the latents have \(frames) of \(plane)")
         }
-        outputs["sample"] = model(generated.x, timestep: Float(t), generated.context, reference, extent: extent)
-        outputs["sample_unconditional"] = model(
+        outputs["sample"] = try model(generated.x, timestep: Float(t), generated.context, reference, extent: extent)
+        outputs["sample_unconditional"] = try model(
             generated.x, timestep: Float(t), generated.context, reference, isUnconditional: true, extent: extent)
         return outputs
     }
@@ -156,7 +156,7 @@ public enum NetworkEvaluation {
         let model = try CLIPVision(weights)
         let c = model.configuration
         let pixels = try inputs.tensor("pixel_values", [-1, c.channels, c.imageSize, c.imageSize])
-        let results = (0..<pixels.shape[0]).map { model(pixels.selected(0, $0)) }
+        let results = try (0..<pixels.shape[0]).map { try model(pixels.selected(0, $0)) }
         func stacked(_ value: (CLIPVision.Output) -> Tensor) -> Tensor { Tensor.stacked(results.map(value)) }
         var outputs = [
             "penultimate_hidden_state": stacked { $0.hiddenStates[c.layers - 1] }, "last_hidden_state": stacked { $0.hiddenStates[c.layers] },
@@ -175,9 +175,9 @@ public enum NetworkEvaluation {
             tokens.allSatisfy({ $0 >= 0 && $0 < model.configuration.vocabulary })
         else { throw inputs.refuse("'input_ids' must be [batch, tokens] with numbers below \(model.configuration.vocabulary), 'attention_mask' likewise") }
         let length = shape[1]
-        let states = (0..<shape[0]).map { item in
+        let states = try (0..<shape[0]).map { item in
             let range = (item * length)..<((item + 1) * length)
-            return model(Array(tokens[range]), isKept: Array(mask[range]))
+            return try model(Array(tokens[range]), isKept: Array(mask[range]))
         }
         let kept = (0..<shape[0]).map { item in
             states[item] * Tensor((0..<length).map { mask[item * length + $0] ? 1 : 0 }, [length, 1])

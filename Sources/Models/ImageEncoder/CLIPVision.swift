@@ -96,8 +96,8 @@ public struct CLIPVision: Sendable {
         preNorm = LayerNorm(root.scope("pre_layrnorm"), d, eps: c.eps)  // spelled so in published files
         postNorm = LayerNorm(root.scope("post_layernorm"), d, eps: c.eps)
         let stem = root.prefix.isEmpty ? "" : root.prefix + "."
-        layers = LayerStack(weights, count: c.layers, prefixes: { ["\(stem)encoder.layers.\($0)"] }) { index in
-            let scope = root.scope("encoder.layers", index)
+        layers = LayerStack(weights, count: c.layers, prefixes: { ["\(stem)encoder.layers.\($0)"] }) { weights, index in
+            let scope = weights.scope("\(stem)encoder.layers", index)
             return Layer(
                 attentionNorm: LayerNorm(scope.scope("layer_norm1"), d, eps: c.eps),
                 feedForwardNorm: LayerNorm(scope.scope("layer_norm2"), d, eps: c.eps),
@@ -120,7 +120,8 @@ public struct CLIPVision: Sendable {
     }
 
     /// - Parameter pixels: Normalised picture, `[channels, size, size]`.
-    public func callAsFunction(_ pixels: Tensor) -> Output {
+    /// - Throws: `WeightError` when a layer that did not fit in memory cannot be read.
+    public func callAsFunction(_ pixels: Tensor) throws -> Output {
         let c = configuration
         let (p, side) = (c.patchSize, c.imageSize / c.patchSize)
         precondition(pixels.shape == [c.channels, c.imageSize, c.imageSize], "a picture \(pixels.shape) for CLIP of size \(c.imageSize)")
@@ -130,7 +131,7 @@ public struct CLIPVision: Sendable {
         var states = [x]
         for index in 0..<layers.count {
             layers.prefetch(index + 1)
-            let layer = layers[index]
+            let layer = try layers[index]
             let y = layer.attentionNorm(x)
             x += layer.out(attention(layer.q(y), layer.k(y), layer.v(y), heads: c.heads))
             x += layer.feedForwardOut(activated(layer.feedForwardIn(layer.feedForwardNorm(x))))

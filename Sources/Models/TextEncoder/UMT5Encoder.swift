@@ -79,8 +79,8 @@ public struct UMT5Encoder: Sendable {
         let shared = weights.contains("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
         embedding = WeightTable(weights, shared, shape: [c.vocabulary, c.dim])
         norm = weights.tensor("encoder.final_layer_norm.weight", shape: [c.dim])
-        layers = LayerStack(weights, count: c.layers, prefixes: { ["encoder.block.\($0)"] }) { index in
-            let a = weights.scope("encoder.block.\(index).layer.0"), f = weights.scope("encoder.block.\(index).layer.1")
+        layers = LayerStack(weights, count: c.layers, prefixes: { ["encoder.block.\($0)"] }) { root, index in
+            let a = root.scope("encoder.block.\(index).layer.0"), f = root.scope("encoder.block.\(index).layer.1")
             return Layer(
                 attentionNorm: a.tensor("layer_norm.weight", shape: [c.dim]), feedForwardNorm: f.tensor("layer_norm.weight", shape: [c.dim]),
                 q: a.linearWeight("SelfAttention.q.weight", shape: [inner, c.dim]), k: a.linearWeight("SelfAttention.k.weight", shape: [inner, c.dim]),
@@ -109,7 +109,8 @@ public struct UMT5Encoder: Sendable {
     ///   - tokens: Token numbers, below the vocabulary's size.
     ///   - isKept: Which tokens are attended to; padding is not.
     /// - Returns: `[tokens, dim]`, padded positions included; pipelines set those to zero.
-    public func callAsFunction(_ tokens: [Int], isKept: [Bool]) -> Tensor {
+    /// - Throws: `WeightError` when a layer that did not fit in memory cannot be read.
+    public func callAsFunction(_ tokens: [Int], isKept: [Bool]) throws -> Tensor {
         let c = configuration
         precondition(tokens.count == isKept.count && tokens.allSatisfy { $0 >= 0 && $0 < c.vocabulary }, "token numbers outside the vocabulary")
         let count = tokens.count
@@ -117,7 +118,7 @@ public struct UMT5Encoder: Sendable {
         let buckets = (-(count - 1)...(count - 1)).map(bucket)
         for index in 0..<layers.count {
             layers.prefetch(index + 1)
-            let layer = layers[index]
+            let layer = try layers[index]
             let table = layer.bias.array
             let bias = Tensor([c.heads, count, count]) { out in
                 for head in 0..<c.heads {

@@ -33,16 +33,17 @@ public struct WanAnimate2Transformer: Sendable {
         headModulation = root.tensor("head.modulation", shape: [1, 2, c.dim]).squeezed(0)
         head = Linear(root.scope("head.head"), c.dim, c.outChannels * c.patchSize.reduce(1, *))
         let parts = ["text_embedding", "time_embedding", "time_projection", "img_emb"]
-        embedder = LayerStack(weights, count: 1, prefixes: { _ in parts }) { _ in WanConditionEmbedder(animate2: root, c) }
-        blocks = LayerStack(weights, count: c.layers, prefixes: { ["blocks.\($0)"] }) { WanBlock(root.scope("blocks", $0), c, names: .animate2) }
+        embedder = LayerStack(weights, count: 1, prefixes: { _ in parts }) { root, _ in WanConditionEmbedder(animate2: root, c) }
+        blocks = LayerStack(weights, count: c.layers, prefixes: { ["blocks.\($0)"] }) { WanBlock($0.scope("blocks", $1), c, names: .animate2) }
         try weights.finish()
     }
 
     /// - Parameters:
     ///   - text: `[n, textDim]`, n at most `textLength`; zeros fill the rest, and are attended to.
     ///   - image: CLIP's tokens `[m, 1280]`.
-    public func conditioning(text: Tensor, image: Tensor?) -> WanConditioning {
-        let embedder = embedder[0]
+    /// - Throws: `WeightError`, as the passes do, when a layer that did not fit in memory cannot be read.
+    public func conditioning(text: Tensor, image: Tensor?) throws -> WanConditioning {
+        let embedder = try embedder[0]
         return WanConditioning(
             prompt: WanContext(
                 text: embedder.text(text.padded(0, after: configuration.textLength - text.shape[0])),
@@ -64,16 +65,16 @@ public struct WanAnimate2Transformer: Sendable {
     ///
     /// - Parameter x: Latents and condition `[in, T, h, w]`.
     /// - Returns: What it predicts (not used in generation) and what it leaves behind.
-    public func reference(_ x: Tensor, _ context: WanConditioning) -> (sample: Tensor, reference: Reference) {
+    public func reference(_ x: Tensor, _ context: WanConditioning) throws -> (sample: Tensor, reference: Reference) {
         let c = configuration
         let grid = grid(x)
         let table = referenceTable(grid)
-        let (embedding, modulation) = embedder[0].time([1])
+        let (embedding, modulation) = try embedder[0].time([1])
         var tokens = patchEmbedding(x)
         var layers: [KeyValue] = []
         for index in 0..<blocks.count {
             blocks.prefetch(index + 1)
-            let block = blocks[index]
+            let block = try blocks[index]
             tokens = block(tokens, time: modulation, context.prompt[index, block.crossAttention]) { y in
                 let a = block.selfAttention
                 let own = a.keyValue(y)
@@ -99,7 +100,7 @@ public struct WanAnimate2Transformer: Sendable {
     public func callAsFunction(
         _ x: Tensor, timestep: Float, _ context: WanConditioning, _ reference: Reference, isUnconditional: Bool = false,
         extent: (frames: Int, plane: Int)? = nil
-    ) -> Tensor {
+    ) throws -> Tensor {
         let c = configuration
         let grid = grid(x)
         let plane = grid[1] * grid[2], referencePlane = reference.grid[1] * reference.grid[2]
@@ -110,11 +111,11 @@ public struct WanAnimate2Transformer: Sendable {
         let table = RotaryTable(frames: Array(0..<grid[0]), grid: (grid[1], grid[2]), headDim: c.headDim, theta: 10000)
         let referenceTable = referenceTable(reference.grid)
         let missing = (extent.frames + 1) * extent.plane - grid[0] * plane
-        let (embedding, modulation) = embedder[0].time([timestep])
+        let (embedding, modulation) = try embedder[0].time([timestep])
         var tokens = patchEmbedding(x)
         for index in 0..<blocks.count where !(isUnconditional && index == Self.conditionalBlock) {
             blocks.prefetch(index + 1)
-            let block = blocks[index]
+            let block = try blocks[index]
             tokens = block(tokens, time: modulation, context.prompt[index, block.crossAttention]) { y in
                 let a = block.selfAttention
                 let q = a.query(y, table)

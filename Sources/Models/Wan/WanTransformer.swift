@@ -58,13 +58,13 @@ public struct WanTransformer: Sendable {
                 posePatches: Patches(root.scope("pose_patch_embedding"), c.latentChannels ?? 16, c),
                 motion: WanMotionEncoder(root.scope("motion_encoder"), c), face: WanFaceEncoder(root.scope("face_encoder"), c))
             : nil
-        embedder = LayerStack(weights, count: 1, prefixes: { _ in ["condition_embedder"] }) { _ in
+        embedder = LayerStack(weights, count: 1, prefixes: { _ in ["condition_embedder"] }) { root, _ in
             WanConditionEmbedder(root.scope("condition_embedder"), c)
         }
         @Sendable func adapter(_ index: Int) -> Int? { c.isAnimate && index % c.faceInterval == 0 ? index / c.faceInterval : nil }
         layers = LayerStack(
             weights, count: c.layers, prefixes: { index in ["blocks.\(index)"] + (adapter(index).map { ["face_adapter.\($0)"] } ?? []) }
-        ) { index in
+        ) { root, index in
             WanLayer(
                 block: WanBlock(root.scope("blocks", index), c),
                 adapter: adapter(index).map { WanFaceAdapter(root.scope("face_adapter", $0), c) })
@@ -81,8 +81,9 @@ public struct WanTransformer: Sendable {
     ///   - image: CLIP's tokens of the reference `[m, imageDim]`; nil without image branch.
     ///   - pose: Latents of the pose video `[C, T − 1, h, w]`, for Wan-Animate.
     ///   - face: Face pictures of the driving frames `[3, F, size, size]` in −1 … 1, F = 1 + 4·(T − 2), for Wan-Animate.
-    public func conditioning(text: Tensor, image: Tensor? = nil, pose: Tensor? = nil, face: Tensor? = nil) -> WanConditioning {
-        let embedder = embedder[0]
+    /// - Throws: `WeightError`, as the passes do, when a layer that did not fit in memory cannot be read.
+    public func conditioning(text: Tensor, image: Tensor? = nil, pose: Tensor? = nil, face: Tensor? = nil) throws -> WanConditioning {
+        let embedder = try embedder[0]
         let prompt = WanContext(
             text: embedder.text(text), image: image.flatMap { tokens in embedder.image.map { $0(tokens) } }, layers: layers.count,
             isKept: layers.isResident)
@@ -112,8 +113,8 @@ public struct WanTransformer: Sendable {
     ///   - x: `[in, T, h, w]`.
     ///   - timesteps: In 0 … 1000: one, or one per token.
     /// - Returns: `[out, T, h, w]`.
-    public func callAsFunction(_ x: Tensor, timesteps: [Float], _ conditioning: WanConditioning) -> Tensor {
-        self(x, timesteps: timesteps, [conditioning])[0]
+    public func callAsFunction(_ x: Tensor, timesteps: [Float], _ conditioning: WanConditioning) throws -> Tensor {
+        try self(x, timesteps: timesteps, [conditioning])[0]
     }
 
     /// The velocities under several conditionings, such as the branches of classifier-free guidance: each layer's weights are read once for
@@ -123,7 +124,7 @@ public struct WanTransformer: Sendable {
     /// - Returns: `[out, T, h, w]` for each, the same bytes as alone.
     public func callAsFunction(
         _ x: Tensor, timesteps: [Float], _ conditionings: [WanConditioning], caches: [StepCache]? = nil
-    ) -> [Tensor] {
+    ) throws -> [Tensor] {
         let c = configuration
         let p = c.patchSize
         let (T, H, W) = (x.shape[1] / p[0], x.shape[2] / p[1], x.shape[3] / p[2])
@@ -135,12 +136,12 @@ public struct WanTransformer: Sendable {
         var tokens = conditionings.map { conditioning in
             conditioning.poseTokens.map { start + $0.padded(0, before: start.shape[0] - $0.shape[0]) } ?? start
         }
-        let (embedding, modulation) = embedder[0].time(timesteps)
+        let (embedding, modulation) = try embedder[0].time(timesteps)
         let table = RotaryTable(frames: Array(0..<T), grid: (H, W), headDim: c.headDim, theta: 10000)
         var active = Array(conditionings.indices)
         for index in 0..<layers.count where !active.isEmpty {
             layers.prefetch(index + 1)
-            let layer = layers[index]
+            let layer = try layers[index]
             for branch in active {
                 let before = tokens[branch]
                 tokens[branch] = layer(before, time: modulation, conditionings[branch], index: index, table)

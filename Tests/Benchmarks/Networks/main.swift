@@ -45,17 +45,17 @@ func processorTime() -> Double {
 }
 
 /// Best wall and processor times of a few runs in seconds, and what the last one gave.
-func measured(_ body: () -> Tensor) -> (seconds: Double, processor: Double, result: Tensor) {
-    withoutActuallyEscaping(body) { measured([$0])[0] }
+func measured(_ body: () throws -> Tensor) rethrows -> (seconds: Double, processor: Double, result: Tensor) {
+    try withoutActuallyEscaping(body) { try measured([$0])[0] }
 }
 
 /// The same of several things that are run by turns.
-func measured(_ bodies: [() -> Tensor]) -> [(seconds: Double, processor: Double, result: Tensor)] {
+func measured(_ bodies: [() throws -> Tensor]) throws -> [(seconds: Double, processor: Double, result: Tensor)] {
     var best = bodies.map { _ in (seconds: Double.infinity, processor: Double.infinity, result: Tensor(zeros: [1])) }
     for _ in 0..<max(1, options.number("--runs", 3)) {
         for (index, body) in bodies.enumerated() {
             let start = (wall: ContinuousClock.now, processor: processorTime())
-            best[index].result = body()
+            best[index].result = try body()
             best[index].seconds = min(best[index].seconds, Double((ContinuousClock.now - start.wall) / .nanoseconds(1)) / 1e9)
             best[index].processor = min(best[index].processor, processorTime() - start.processor)
         }
@@ -112,7 +112,7 @@ func run() throws {
         let transformer = try WanTransformer(WeightStore(path: options.path("--model"), precision: precision))
         let x = try input("latents"), text = try input("text")
         // Keys and values of the text are a part of PyTorch's forward pass, so they are of ours here.
-        outcome = measured { transformer(x, timesteps: [500], transformer.conditioning(text: text)) }
+        outcome = try measured { try transformer(x, timesteps: [500], transformer.conditioning(text: text)) }
     case "vae":
         let vae = try AutoencoderKLWan(WeightStore(path: options.path("--model"), precision: precision), only: .decoder)
         let latents = try input("latents")
