@@ -35,7 +35,7 @@ public struct ImageEncode: Node {
         guard ["CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel"].contains(name) else {
             throw NodeError("'\(path)' is a \(name); image.encode knows CLIPVisionModel, CLIPVisionModelWithProjection and CLIPModel")
         }
-        let network = try CLIPVision(weights)
+        let network = try Parallel.$threads.withValue(context.threads) { try CLIPVision(weights) }
         let c = network.configuration
         let pictures = try pictures()
         let tokens = try Parallel.$threads.withValue(context.threads) {

@@ -38,7 +38,7 @@ public struct TextEncode: Node {
         guard ["UMT5EncoderModel", "UMT5Model", "UMT5ForConditionalGeneration"].contains(name) else {
             throw NodeError("'\(path)' is a \(name); text.encode knows UMT5EncoderModel, UMT5Model and UMT5ForConditionalGeneration")
         }
-        let encoder = try UMT5Encoder(weights)
+        let encoder = try Parallel.$threads.withValue(context.threads) { try UMT5Encoder(weights) }
         let width = encoder.configuration.dim
         var prompts = [("prompt_embeds", prompt)]
         if let negative { prompts.append(("negative_prompt_embeds", negative)) }

@@ -1,5 +1,4 @@
 import CKernels
-import Synchronization
 
 /// How the large linear layers of a network hold their weights and multiply.
 public enum Precision: String, Sendable, CaseIterable, Codable {
@@ -74,16 +73,15 @@ public struct LinearWeight: Sendable {
     /// Whether no number is infinite or NaN.
     var isFinite: Bool {
         guard precision == .bf16 else { return tensor.isFinite }
-        let source = Shared(UnsafeRawPointer(storage.base).assumingMemoryBound(to: UInt16.self)), isDamaged = Atomic(false)
-        withExtendedLifetime(storage) {
-            Parallel.forEachRange(count: shape.reduce(1, *), length: 1 << 15) { range in
+        let source = Shared(UnsafeRawPointer(storage.base).assumingMemoryBound(to: UInt16.self))
+        return withExtendedLifetime(storage) {
+            Parallel.allSatisfy(count: shape.reduce(1, *), length: 1 << 15) { range in
                 WorkMemory.shared.lendFloats(range.count) { work in
                     us_bf16_to_f32(work, source.pointer + range.lowerBound, range.count)
-                    if !us_all_finite(work, range.count) { isDamaged.store(true, ordering: .relaxed) }
+                    return us_all_finite(work, range.count)
                 }
             }
         }
-        return !isDamaged.load(ordering: .relaxed)
     }
 
     /// The numbers of a tensor as bf16.

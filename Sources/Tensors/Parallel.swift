@@ -39,4 +39,11 @@ public enum Parallel {
             body(start..<min(start + length, count))
         }
     }
+
+    /// Whether `test` holds for all such ranges.
+    static func allSatisfy(count: Int, length: Int, _ test: @Sendable (Range<Int>) -> Bool) -> Bool {
+        let fails = Atomic(false)
+        forEachRange(count: count, length: length) { if !test($0) { fails.store(true, ordering: .relaxed) } }
+        return !fails.load(ordering: .relaxed)
+    }
 }

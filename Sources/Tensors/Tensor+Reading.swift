@@ -26,38 +26,43 @@ extension Tensor {
         }
         let size = info.dtype.byteCount
         self.init(shape) { target in
-            guard let out = target.baseAddress, !target.isEmpty else { return }
+            guard let out = target.baseAddress.map(Shared.init) else { return }
             file.withBytes(info) { source in
-                guard let base = source.baseAddress.map({ $0 + elements.lowerBound * size }) else { return }
-                switch info.dtype {
-                case .f32: UnsafeMutableRawPointer(out).copyMemory(from: base, byteCount: target.count * 4)
-                // Tensors of a file need not be aligned to their elements, so halves are read through a copy then.
-                case .bf16: Self.widen(base, target.count) { us_bf16_to_f32(out + $0, $1, $2) }
-                case .f16: Self.widen(base, target.count) { us_f16_to_f32(out + $0, $1, $2) }
-                default: Self.decode(base, target, info.dtype == .f8e4m3 ? Self.e4m3 : Self.e5m2)
+                guard let base = source.baseAddress.map({ Shared($0 + elements.lowerBound * size) }) else { return }
+                Parallel.forEachRange(count: target.count, length: 1 << 16) { range in
+                    Self.widen(base.pointer + range.lowerBound * size, info.dtype, out.pointer + range.lowerBound, range.count)
                 }
             }
         }
     }
 
-    private static func widen(
-        _ base: UnsafeRawPointer, _ count: Int, _ convert: (Int, UnsafePointer<UInt16>, Int) -> Void
+    /// Makes floats of numbers that need not be aligned.
+    private static func widen(_ source: UnsafeRawPointer, _ type: DType, _ target: UnsafeMutablePointer<Float>, _ count: Int) {
+        switch type {
+        case .f32: UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: count * 4)
+        case .bf16: widenHalves(source, target, count, us_bf16_to_f32)
+        case .f16: widenHalves(source, target, count, us_f16_to_f32)
+        default:
+            let bytes = source.assumingMemoryBound(to: UInt8.self)
+            (type == .f8e4m3 ? e4m3 : e5m2).withUnsafeBufferPointer { table in
+                for index in 0..<count { target[index] = table[Int(bytes[index])] }
+            }
+        }
+    }
+
+    private static func widenHalves(
+        _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ count: Int,
+        _ convert: (UnsafeMutablePointer<Float>, UnsafePointer<UInt16>, Int) -> Void
     ) {
+        guard Int(bitPattern: source) % 2 != 0 else { return convert(target, source.assumingMemoryBound(to: UInt16.self), count) }
         let block = 1 << 14
         withUnsafeTemporaryAllocation(of: UInt16.self, capacity: block) { work in
             guard let start = work.baseAddress else { return }
             for offset in stride(from: 0, to: count, by: block) {
                 let length = min(block, count - offset)
-                UnsafeMutableRawPointer(start).copyMemory(from: base + offset * 2, byteCount: length * 2)
-                convert(offset, UnsafePointer(start), length)
+                UnsafeMutableRawPointer(start).copyMemory(from: source + offset * 2, byteCount: length * 2)
+                convert(target + offset, UnsafePointer(start), length)
             }
-        }
-    }
-
-    private static func decode(_ base: UnsafeRawPointer, _ target: UnsafeMutableBufferPointer<Float>, _ table: [Float]) {
-        let bytes = base.assumingMemoryBound(to: UInt8.self)
-        table.withUnsafeBufferPointer { table in
-            for index in target.indices { target[index] = table[Int(bytes[index])] }
         }
     }
 

@@ -92,7 +92,12 @@ public struct Tensor: Sendable {
     }
 
     /// Whether no element is infinite or NaN.
-    public var isFinite: Bool { us_all_finite(storage.base, storage.count) }
+    public var isFinite: Bool {
+        let source = Shared(pointer)
+        return withExtendedLifetime(storage) {
+            Parallel.allSatisfy(count: count, length: 1 << 18) { us_all_finite(source.pointer + $0.lowerBound, $0.count) }
+        }
+    }
 
     /// Whether shape and bytes are the same.
     public func hasSameBytes(as other: Tensor) -> Bool {

@@ -249,16 +249,13 @@ public final class WeightStore: Sendable {
     }
 
     /// Looks for NaN and infinity the first time that a tensor is read.
-    ///
-    /// - Returns: Whether this was the first time.
-    @discardableResult private func checkSound(_ name: String, isFinite: () -> Bool) -> Bool {
-        guard state.withLock({ !$0.sound.contains(name) }) else { return false }
+    private func checkSound(_ name: String, isFinite: () -> Bool) {
+        guard state.withLock({ !$0.sound.contains(name) }) else { return }
         if isFinite() {
             state.withLock { _ = $0.sound.insert(name) }
         } else {
             report("tensor '\(name)' holds NaN or infinity; the file is damaged")
         }
-        return true
     }
 
     /// A matrix for a linear layer; what is wrong with it is recorded as by ``tensor(_:shape:)``.
@@ -271,7 +268,7 @@ public final class WeightStore: Sendable {
         else { return LinearWeight(tensor(name, shape: shape), precision) }
         state.withLock { _ = $0.used.insert(name) }
         let matrix = LinearWeight(rounded: storage, shape: shape)
-        if checkSound(name, isFinite: { matrix.isFinite }) { weight.part.release() }
+        checkSound(name) { matrix.isFinite }
         return matrix
     }
 
