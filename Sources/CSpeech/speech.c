@@ -32,7 +32,6 @@ static int (*espeak_set_voice)(const char *);
 static int (*espeak_set_parameter)(int, int, int);
 static int (*espeak_synth)(const void *, size_t, unsigned int, int, unsigned int, unsigned int, unsigned int *, void *);
 
-
 static speech_result *collecting;
 static int out_of_memory;
 
@@ -68,7 +67,6 @@ static int load(void) {
     *(void **)&espeak_set_voice = dlsym(library, "espeak_SetVoiceByName");
     *(void **)&espeak_set_parameter = dlsym(library, "espeak_SetParameter");
     *(void **)&espeak_synth = dlsym(library, "espeak_Synth");
-
     return espeak_initialize && espeak_set_callback && espeak_set_voice && espeak_set_parameter && espeak_synth;
 }
 
@@ -83,6 +81,8 @@ static int speak(const char *text, const char *voice, int rate, int pitch, int r
     espeak_set_parameter(PARAMETER_PITCH, pitch, 0);
     espeak_set_parameter(PARAMETER_RANGE, range, 0);
     collecting = result;
+    // The noise comes from rand(), which anybody may have called before, the libraries that were loaded for this among them.
+    srand(1);
     if (espeak_synth(text, strlen(text) + 1, 0, 1, 0, 1, NULL, NULL) != 0 || out_of_memory) return SPEECH_FAILED;
     return SPEECH_OK;
 }
@@ -144,8 +144,6 @@ int speech_speak(const char *text, const char *voice, int rate, int pitch, int r
     if (child == 0) {
         close(ends[0]);
         alarm(60);
-        // The noise comes from rand(), which whoever is in the process may have called before.
-        srand(1);
         speech_result spoken;
         memset(&spoken, 0, sizeof spoken);
         int status = speak(text, voice, rate, pitch, range, &spoken);
