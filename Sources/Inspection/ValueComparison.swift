@@ -111,6 +111,7 @@ public struct ValueComparison: Sendable, Codable, CustomStringConvertible {
                     measure(UInt8.self) { bits in
                         bits & 0x7F == 0x7F ? .nan : 256 * Double(Float16(bitPattern: UInt16(bits & 0x80) << 8 | UInt16(bits & 0x7F) << 7))
                     }
+                case .f8e8m0: measure(UInt8.self) { $0 == 0xFF ? .nan : Double(sign: .plus, exponent: Int($0) - 127, significand: 1) }
                 case .f16: measure(Float16.self) { Double($0) }
                 case .bf16: measure(UInt16.self) { Double(Float(bitPattern: UInt32($0) << 16)) }
                 case .f32: measure(Float.self) { Double($0) }

@@ -17,11 +17,13 @@ public enum DType: String, Sendable, CaseIterable, Codable {
     case f8e4m3 = "F8_E4M3"
     /// 1 sign, 5 exponent, 2 mantissa bits.
     case f8e5m2 = "F8_E5M2"
+    /// 8 exponent bits: a power of two, as scales of microscaling formats are.
+    case f8e8m0 = "F8_E8M0"
 
     /// The size of one element, in bytes.
     public var byteCount: Int {
         switch self {
-        case .bool, .u8, .i8, .f8e4m3, .f8e5m2: 1
+        case .bool, .u8, .i8, .f8e4m3, .f8e5m2, .f8e8m0: 1
         case .i16, .u16, .f16, .bf16: 2
         case .i32, .u32, .f32: 4
         case .i64, .u64, .f64: 8

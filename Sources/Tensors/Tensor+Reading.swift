@@ -3,7 +3,7 @@ public import Safetensors
 
 extension Tensor {
     /// The element types that weights are stored in.
-    static let storedTypes: [DType] = [.f32, .bf16, .f16, .f8e4m3, .f8e5m2]
+    static let storedTypes: [DType] = [.f32, .bf16, .f16, .f8e4m3, .f8e5m2, .f8e8m0]
 
     /// Reads a tensor of a safetensors file; shorter floating types are widened.
     ///
@@ -17,12 +17,14 @@ extension Tensor {
 
     /// Reads a stretch of a tensor's elements.
     ///
+    /// - Parameter type: What its bytes stand for, where that is another type of the same size; nil: what the file says.
     /// - Throws: ``SafetensorsError`` with code `mismatch` when it is not of a floating type.
-    init(_ file: SafetensorsFile, _ info: TensorInfo, elements: Range<Int>, shape: [Int]) throws {
-        guard Self.storedTypes.contains(info.dtype) else {
+    init(_ file: SafetensorsFile, _ info: TensorInfo, elements: Range<Int>, shape: [Int], as type: DType? = nil) throws {
+        let type = type ?? info.dtype
+        guard Self.storedTypes.contains(type) else {
             throw SafetensorsError(
                 .mismatch, path: file.file.path,
-                "tensor '\(info.name)' is \(info.dtype.rawValue), F32, BF16, F16, F8_E4M3 or F8_E5M2 expected")
+                "tensor '\(info.name)' is \(info.dtype.rawValue), F32, BF16, F16, F8_E4M3, F8_E5M2 or F8_E8M0 expected")
         }
         let size = info.dtype.byteCount
         self.init(shape) { target in
@@ -30,7 +32,7 @@ extension Tensor {
             file.withBytes(info) { source in
                 guard let base = source.baseAddress.map({ Shared($0 + elements.lowerBound * size) }) else { return }
                 Parallel.forEachRange(count: target.count, length: 1 << 16) { range in
-                    Self.widen(base.pointer + range.lowerBound * size, info.dtype, out.pointer + range.lowerBound, range.count)
+                    Self.widen(base.pointer + range.lowerBound * size, type, out.pointer + range.lowerBound, range.count)
                 }
             }
         }
@@ -44,7 +46,7 @@ extension Tensor {
         case .f16: widenHalves(source, target, count, us_f16_to_f32)
         default:
             let bytes = source.assumingMemoryBound(to: UInt8.self)
-            (type == .f8e4m3 ? e4m3 : e5m2).withUnsafeBufferPointer { table in
+            (type == .f8e4m3 ? e4m3 : type == .f8e5m2 ? e5m2 : e8m0).withUnsafeBufferPointer { table in
                 for index in 0..<count { target[index] = table[Int(bytes[index])] }
             }
         }
@@ -84,4 +86,5 @@ extension Tensor {
 
     private static let e4m3 = eightBit(exponentBits: 4, hasInfinity: false)
     private static let e5m2 = eightBit(exponentBits: 5, hasInfinity: true)
+    private static let e8m0 = (0..<256).map { $0 < 255 ? Float(sign: .plus, exponent: $0 - 127, significand: 1) : .nan }
 }

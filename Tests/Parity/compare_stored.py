@@ -1,7 +1,7 @@
 """Compares what `understudy model forward` makes of stored forms of Wan's networks with the reference implementation on the same numbers:
 
 - the original checkpoints' names, in a single file without configuration, with a program's prefix, and with the original's configuration;
-- 8-bit floats with one scale, one per row or one per block, in the names of three kinds of program;
+- 8-bit floats with one scale, one per row, block or group (powers of two), in the names of three kinds of program;
 - LoRA in the styles of diffusers and PEFT, kohya, original names, with differences of weights and biases, one or two at once.
 
     python Tests/Parity/compare_stored.py .build/release/understudy
@@ -117,19 +117,27 @@ def published_width(r, make, **changes):
 
 
 def quantised(state, dtype, kind, suffix, block=(128, 128)):
-    """Matrices in 8 bits with scales per tensor, row or block; returns the file's tensors and what they stand for."""
+    """Matrices in 8 bits with scales per tensor, row, block, or group of a row's columns, the latter powers of two (MX); returns the file's tensors and
+    what they stand for."""
     stored, meaning = {}, {}
     for name, value in state.items():
         if value.dim() == 2 and name.endswith(".weight") and ("blocks" in name):
             rows, columns = value.shape
-            height, width = {"tensor": (rows, columns), "row": (1, columns), "block": block}[kind]
+            group = next(n for n in (32, 16, 8, 4, 2, 1) if columns % n == 0)
+            height, width = {"tensor": (rows, columns), "row": (1, columns), "block": block}.get(kind, (1, group))
             down, across = -(-rows // height), -(-columns // width)
             padded = torch.zeros(down * height, across * width)
             padded[:rows, :columns] = value.abs()
             scale = (padded.view(down, height, across, width).amax((1, 3)) / torch.finfo(dtype).max).clamp_min(1e-12)
+            if kind.startswith("group"):
+                scale = scale.log2().ceil().exp2()
             factor = scale.repeat_interleave(height, 0).repeat_interleave(width, 1)[:rows, :columns]
             stored[name] = (value / factor).to(dtype)
-            stored[name.removesuffix(".weight") + suffix] = (scale.view(()) if kind == "tensor" else scale).float()
+            saved = scale.view(()) if kind == "tensor" else scale.float()
+            if kind.startswith("group"):
+                saved = saved.to(torch.float8_e8m0fnu)
+                saved = saved.view(torch.uint8) if kind.endswith("bytes") else saved
+            stored[name.removesuffix(".weight") + suffix] = saved
             meaning[name] = stored[name].float() * factor
         else:
             stored[name] = meaning[name] = value
@@ -189,10 +197,10 @@ def originals(c):
 
 def eight_bits(c):
     for dtype in (torch.float8_e4m3fn, torch.float8_e5m2):
-        for kind, suffix in (("tensor", ".scale_weight"), ("row", ".weight_scale"), ("block", ".weight_scale_inv")):
+        for kind, suffix in (("tensor", ".scale_weight"), ("row", ".weight_scale"), ("block", ".weight_scale_inv"), ("group", ".weight_scale"), ("group, in bytes", ".weight_scale")):
             for name in ("wan_i2v", "wan_animate"):
                 case = CASES[name](Random(f"fp8/{name}"))
-                folder = c.folder / f"{name}{dtype}{kind}".replace(".", "_")
+                folder = c.folder / re.sub(r"\W", "_", f"{name}{dtype}{kind}")
                 folder.mkdir()
                 # Blocks of a size that leaves a rest of most matrices, which the configuration names.
                 block = (24, 40)

@@ -192,6 +192,43 @@ struct WeightStoreTests {
         }
     }
 
+    /// The OCP's MXFP8, with its scales as a type of their own or as bytes.
+    @Test(arguments: [DType.f8e8m0, .u8]) func groupsMayBeScaledByPowersOfTwo(type: DType) throws {
+        let (rows, columns) = (3, 64)
+        let (bytes, values) = eightBit(rows * columns)
+        let exponents: [UInt8] = [127, 130, 120, 0, 128, 126]
+        func open(_ exponents: [UInt8]) throws -> WeightStore {
+            let path = folder.appending(path: "\(UUID().uuidString).safetensors").path
+            let writer = try SafetensorsWriter(path: path)
+            for (name, dtype, shape, data) in [("a.weight", DType.f8e4m3, [columns], bytes), ("a.weight_scale", type, [2], exponents)] {
+                writer.begin(name, dtype: dtype, elementShape: shape)
+                try data.withUnsafeBytes { try writer.append($0) }
+            }
+            try writer.finish(sync: false)
+            return try WeightStore(path: path)
+        }
+        let expected = values.indices.map { values[$0] * Float(sign: .plus, exponent: Int(exponents[$0 / 32]) - 127, significand: 1) }
+        #expect(try open(exponents).tensor("a.weight", shape: [rows, columns]).array == expected)
+        let damaged = try open([127, 127, 255, 127, 127, 127])
+        _ = damaged.tensor("a.weight", shape: [rows, columns])
+        #expect(message { try damaged.finish() }.contains("'a.weight' holds NaN"))
+    }
+
+    /// ComfyUI says beside each weight how it is stored; its MXFP8 has scales in the order of a GPU's tiles.
+    @Test func formatsOfOtherProgramsAreRefused() throws {
+        func said(_ format: String) throws -> String {
+            let path = folder.appending(path: "\(UUID().uuidString).safetensors").path
+            let writer = try SafetensorsWriter(path: path)
+            try writer.write("a.weight", [1, 2], shape: [2])
+            try writer.write("a.comfy_quant", Array(format.utf8), shape: [format.utf8.count])
+            try writer.finish(sync: false)
+            return message { _ = try WeightStore(path: path) }
+        }
+        #expect(try said(#"{"format": "mxfp8"}"#).contains("tensor 'a.weight' is stored as mxfp8; float8_e4m3fn and float8_e5m2 are read"))
+        #expect(try said(#"{"format": "float8_e4m3fn"}"#) == "")
+        #expect(try said("{") == "")
+    }
+
     @Test func scalesOfUnknownMeaningAreRefused() throws {
         func said(_ shape: [Int], _ scales: [(String, [Int])], _ configuration: String? = nil) throws -> String {
             _ = try writeScaled(shape, scales, configuration: configuration)

@@ -47,10 +47,11 @@ struct StoredPart: StorageLender {
         }
     }
 
-    func load() throws -> Tensor {
+    /// - Parameter type: What the bytes stand for; nil: what the file says.
+    func load(as type: DType? = nil) throws -> Tensor {
         let row = info.shape.dropFirst().reduce(1, *)
         let elements = rows.map { ($0.lowerBound * row)..<($0.upperBound * row) } ?? 0..<info.count
-        return try Tensor(file, info, elements: elements, shape: shape)
+        return try Tensor(file, info, elements: elements, shape: shape, as: type)
     }
 
     /// The mapped pages need not stay in memory.

@@ -11,6 +11,21 @@ struct WeightScale: Sendable {
     /// spite of its name is multiplied with, too).
     static let endings = [".scale_weight", ".weight_scale", ".weight_scale_inv"]
 
+    /// Ends the name of what says in which format ComfyUI stores a weight, as JSON.
+    static let formatEnding = ".comfy_quant"
+
+    /// Refuses formats of ComfyUI that hold something else than 8-bit floats and scales in the order of the weight.
+    ///
+    /// - Throws: ``WeightError`` that names format and tensor.
+    static func checkFormat(_ name: String, _ part: StoredPart, path: String) throws {
+        struct Format: Decodable { var format: String? }
+        guard part.info.range.count <= 1 << 16 else { return }
+        let text = part.file.withBytes(part.info) { Data($0) }
+        guard let format = (try? JSONDecoder().decode(Format.self, from: text))?.format, !["float8_e4m3fn", "float8_e5m2"].contains(format) else { return }
+        throw WeightError(
+            path: path, "tensor '\(name.dropLast(formatEnding.count)).weight' is stored as \(format); float8_e4m3fn and float8_e5m2 are read, and f32, bf16 and f16")
+    }
+
     /// The block size of `quantization_config` in a network's configuration.
     ///
     /// - Throws: ``WeightError`` when it is none.
@@ -28,7 +43,8 @@ struct WeightScale: Sendable {
     ///
     /// - Throws: `SafetensorsError` when it is not known what the scale's numbers belong to.
     func applied(to tensor: Tensor, of weight: StoredPart) throws -> Tensor {
-        let values = try part.load(), whole = weight.info.shape
+        // Bytes are powers of two, as the OCP's microscaling formats have them (MX 1.0, 5.3.1).
+        let values = try part.load(as: part.info.dtype == .u8 ? .f8e8m0 : nil), whole = weight.info.shape
         if values.count == 1 { return tensor * values.reshaped([Int](repeating: 1, count: max(tensor.rank, 1))) }
         let rows = whole.first ?? 1, used = weight.rows ?? 0..<rows
         if values.count == rows, values.shape.first == rows {

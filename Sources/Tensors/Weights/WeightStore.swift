@@ -124,10 +124,13 @@ public final class WeightStore: Sendable {
 
     /// Drops the prefix that checkpoints of whole programs put before every name, and ties the scales of 8-bit tensors to them.
     ///
-    /// - Throws: ``WeightError`` when a tensor has two.
+    /// - Throws: ``WeightError`` when a tensor has two, or is stored in a format that is not known.
     private static func tidied(_ stored: [String: StoredWeight], path: String, block: [Int]?) throws -> [String: StoredWeight] {
         let markers = ["scaled_fp8", "spiece_model"]
-        var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(".comfy_quant") }
+        var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(WeightScale.formatEnding) }
+        for (name, weight) in stored.sorted(by: { $0.key < $1.key }) where name.hasSuffix(WeightScale.formatEnding) {
+            try WeightScale.checkFormat(name, weight.part, path: path)
+        }
         for prefix in ["model.diffusion_model.", "diffusion_model.", "model."] where !result.isEmpty && result.keys.allSatisfy({ $0.hasPrefix(prefix) }) {
             result = Dictionary(uniqueKeysWithValues: result.map { (String($0.key.dropFirst(prefix.count)), $0.value) })
         }

@@ -137,6 +137,7 @@ struct Weights: ParsableCommand {
             case .f16: count(UInt16.self, mask: 0x7c00)
             case .f8e4m3: count(UInt8.self, mask: 0x7f)
             case .f8e5m2: count(UInt8.self, mask: 0x7c)
+            case .f8e8m0: count(UInt8.self, mask: 0xff)
             default: 0
             }
         }
