@@ -15,9 +15,9 @@ public struct WeightScope: Sendable {
     }
     /// A numbered scope inside this one, `name.index`.
     public func scope(_ name: String, _ index: Int) -> WeightScope { scope("\(name).\(index)") }
-    /// A tensor of the given shape; see ``WeightStore/tensor(_:shape:)``.
+    /// A tensor of the given shape; see ``WeightStore/tensor(_:shape:isOutline:)``.
     public func tensor(_ name: String, shape: [Int]) -> Tensor { store.tensor(full(name), shape: shape, isOutline: isOutline) }
-    /// A matrix for a linear layer; see ``WeightStore/linearWeight(_:shape:_:)``.
+    /// A matrix for a linear layer; see ``WeightStore/linearWeight(_:shape:_:isOutline:)``.
     ///
     /// - Parameter isLarge: Whether the layer takes the precision that the weights were opened with.
     public func linearWeight(_ name: String, shape: [Int], isLarge: Bool = true) -> LinearWeight {

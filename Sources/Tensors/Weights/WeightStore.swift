@@ -261,7 +261,7 @@ public final class WeightStore: Sendable {
         }
     }
 
-    /// A matrix for a linear layer; what is wrong with it is recorded as by ``tensor(_:shape:)``.
+    /// A matrix for a linear layer; what is wrong with it is recorded as by ``tensor(_:shape:isOutline:)``.
     ///
     /// With `precision` bf16 a matrix that the file holds as bf16, and that no adapter changes, is used where it lies in the mapped file.
     public func linearWeight(_ name: String, shape: [Int], _ precision: Precision, isOutline: Bool = false) -> LinearWeight {
