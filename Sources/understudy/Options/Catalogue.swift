@@ -56,7 +56,7 @@ struct NodeOptions: ParsableArguments {
 
     /// Nil when a file is newer than the program, which then was not built from it.
     private static func sourceDigest(of folder: String, builtAt built: Date) -> Digest? {
-        let names = ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".swift") }.sorted()
+        let names = ((try? FileManager.default.subpathsOfDirectory(atPath: folder)) ?? []).filter { $0.hasSuffix(".swift") }.sorted()
         var text = "understudy source 1\n"
         for name in names {
             let path = "\(folder)/\(name)"
