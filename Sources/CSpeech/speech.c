@@ -81,7 +81,7 @@ static int speak(const char *text, const char *voice, int rate, int pitch, int r
     espeak_set_parameter(PARAMETER_PITCH, pitch, 0);
     espeak_set_parameter(PARAMETER_RANGE, range, 0);
     collecting = result;
-    // The noise comes from rand(), which anybody may have called before, the libraries that were loaded for this among them.
+    // The noise comes from rand(), which anybody may have called until now.
     srand(1);
     if (espeak_synth(text, strlen(text) + 1, 0, 1, 0, 1, NULL, NULL) != 0 || out_of_memory) return SPEECH_FAILED;
     return SPEECH_OK;

@@ -37,8 +37,10 @@ public struct LayerStack<Layer: Sendable>: Sendable {
         for index in 0..<count where sizes[index] > 0 && isRoom {
             // The layers first in line stay: with any other rule the next pass would find none of those it begins with.
             isFull = !isAll && (isFull || !weights.reserve(sizes[index], spare: largest))
+            let known = weights.problems.count
             let layer = build(isFull ? outline : weights.root, index)
-            if !isFull { resident.append(layer) }
+            // One with a mistake nobody will use: it need not take memory until all are told.
+            if !isFull, weights.problems.count == known { resident.append(layer) }
         }
         let missing = sizes.indices.filter { sizes[$0] == 0 }
         if let first = missing.first {

@@ -23,7 +23,7 @@ struct WeightScale: Sendable {
         let text = part.file.withBytes(part.info) { Data($0) }
         guard let format = (try? JSONDecoder().decode(Format.self, from: text))?.format, !["float8_e4m3fn", "float8_e5m2"].contains(format) else { return }
         throw WeightError(
-            path: path, "tensor '\(name.dropLast(formatEnding.count)).weight' is stored as \(format); float8_e4m3fn and float8_e5m2 are read, and f32, bf16 and f16")
+            path: path, "tensor '\(name.dropLast(formatEnding.count)).weight' is stored as \(format); give the model in float8_e4m3fn, float8_e5m2, bf16, f16 or f32")
     }
 
     /// The block size of `quantization_config` in a network's configuration.
@@ -43,8 +43,9 @@ struct WeightScale: Sendable {
     ///
     /// - Throws: `SafetensorsError` when it is not known what the scale's numbers belong to.
     func applied(to tensor: Tensor, of weight: StoredPart) throws -> Tensor {
-        // Bytes are powers of two, as the OCP's microscaling formats have them (MX 1.0, 5.3.1).
-        let values = try part.load(as: part.info.dtype == .u8 ? .f8e8m0 : nil), whole = weight.info.shape
+        // Bytes beside 8-bit floats are powers of two, as the OCP's microscaling formats have them (MX 1.0, 5.3.1).
+        let isMicroscaled = part.info.dtype == .u8 && [.f8e4m3, .f8e5m2].contains(weight.info.dtype)
+        let values = try part.load(as: isMicroscaled ? .f8e8m0 : nil), whole = weight.info.shape
         if values.count == 1 { return tensor * values.reshaped([Int](repeating: 1, count: max(tensor.rank, 1))) }
         let rows = whole.first ?? 1, used = weight.rows ?? 0..<rows
         if values.count == rows, values.shape.first == rows {
