@@ -2,6 +2,7 @@
 import Foundation
 import Locking
 import NodeKit
+import TensorFilesNode
 import Testing
 
 @Suite struct CachingTests {
@@ -240,6 +241,32 @@ import Testing
         _ = try shop.run(chain, options: options)
         let artifact = Artifact(type: .table, path: "\(shop.folder)/out/test/total.safetensors", digest: Digest.of(""))
         #expect(try Table(artifact: artifact).number == 15)
+    }
+
+    @Test("small tensor files that a node made are files for the nodes that read them")
+    func smallFilesHavePaths() throws {
+        let nodes = [NodeDefinition(TensorLoad.self), NodeDefinition(TensorSave.self)]
+        let shop = try Workshop(catalogue: Dictionary(uniqueKeysWithValues: nodes.map { ($0.description.type, $0) }))
+        let header = #"{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#
+        let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
+        try (length + Data(header.utf8) + Data([1, 2, 3, 4])).write(to: URL(fileURLWithPath: "\(shop.folder)/x.safetensors"))
+        let text = """
+            inputs: { file: { type: file, default: x.safetensors } }
+            nodes:
+              a: { type: tensor.load, in: { file: inputs.file } }
+              b: { type: tensor.save, in: { tensors: a.tensors } }
+              c: { type: tensor.load, in: { file: b.file } }
+              d: { type: tensor.save, in: { tensors: c.tensors } }
+              e: { type: tensor.load, in: { file: d.file } }
+            """
+        // What `d` is given equals what `b` was given.
+        #expect(try shop.run(text).ran == ["a", "b", "c"])
+        // What is there from a run before, too.
+        var options = RunOptions(threads: 1)
+        options.force = [RunTarget(node: "c"), RunTarget(node: "e")]
+        let again = try shop.run(text, options: options)
+        #expect(again.summary.failures.isEmpty && again.ran == ["c", "e"])
+        #expect(try shop.engine().store.verify().isClean)
     }
 
     @Test func aFreshEngineFindsNothingToDo() throws {

@@ -155,8 +155,9 @@ extension Execution {
         where artifact.contents == nil && !FileManager.default.fileExists(atPath: artifact.path) {
             throw NodeError("'\(artifact.path)' vanished while the graph ran; run again")
         }
-        // Programs read files.
-        let values = try definition.module == nil ? inputs.mapValues { try $0.map(store.filed) } : inputs
+        // Programs read files; the same bytes as a tensor may be in the index.
+        let isProgram = definition.module == nil
+        let values = try inputs.mapValues { try $0.map { try isProgram || $0.type.isUsedByPath ? store.filed($0) : $0 } }
         emitter.send(.started(instance, type: target.node.type.name, threads: threads, reasons: item.reasons))
         let log = NodeLog(path: logPath(instance))
         let checkpoints = FileCheckpoints(path: "\(store.root)/checkpoints/\(item.key.hex)", folder: folder)

@@ -100,7 +100,7 @@ final class GraphState {
     /// Takes a user's file in place of what a port gives.
     private func open(_ pin: GraphPin, _ reader: StoreReader) throws {
         let name = "\(InstanceID(node: pin.node, index: pin.index)).\(pin.port)"
-        let isTensorFile = pin.type != .file && pin.type != .model
+        let isTensorFile = !pin.type.isUsedByPath
         do {
             let artifact = try open(pin.path, pin.type, isArtifact: isTensorFile, at: "\(pin.node).\(pin.port)", reader)
             if isTensorFile {

@@ -50,7 +50,7 @@ struct Commit: Sendable {
 
     /// The bytes of a small file; nil for a larger one, and for what is used as a file.
     private static func small(_ file: OutputSink.Written, suffix: String, limit: Int) throws -> [UInt8]? {
-        guard suffix == "safetensors", file.type != .model, let state = FileState(path: file.path), state.size < limit
+        guard suffix == "safetensors", !file.type.isUsedByPath, let state = FileState(path: file.path), state.size < limit
         else { return nil }
         return FileManager.default.contents(atPath: file.path).map(Array.init)
     }

@@ -60,11 +60,11 @@ extension GraphChecker {
             var notes: [Diagnostic.Note] = []
             if let fit = firstOutput(of: port.type, except: draft.id) {
                 notes.append(.init("'\(fit)' is \(port.type): write in: { \(port.name): \(fit) }"))
-            } else if port.type == .file || port.type == .model, let input = inputs.first(where: { $0.type == port.type }) {
+            } else if port.type.isUsedByPath, let input = inputs.first(where: { $0.type == port.type }) {
                 notes.append(.init("'inputs.\(input.name)' is \(port.type): write in: { \(port.name): inputs.\(input.name) }"))
             } else if let maker = maker(of: port.type) {
                 notes.append(.init("node type '\(maker)' makes \(port.type)"))
-            } else if port.type == .file || port.type == .model {
+            } else if port.type.isUsedByPath {
                 notes.append(.init("add a graph input and write in: { \(port.name): inputs.NAME }"))
             }
             var message = "input '\(port.name)' of '\(draft.id)' (\(description.type)) is not wired; it takes \(port.type)"

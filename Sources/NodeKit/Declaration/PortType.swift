@@ -35,6 +35,9 @@ public struct PortType: Hashable, Sendable, CustomStringConvertible, Expressible
     public static let tensor: PortType = "tensor"
     public static let file: PortType = "file"
 
+    /// Whether values of this type are used by their path: nodes are given a file or a folder, not tensors.
+    public var isUsedByPath: Bool { self == .file || self == .model }
+
     /// Every element type there is.
     public static let all: [PortType] = [
         .image, .video, .audio, .pose, .head, .faces, .faceMotion, .audioFeatures, .maps, .latent, .poseFeatures,

@@ -74,8 +74,7 @@ public final class OutputSink: Sendable {
     /// Finishes an artifact that ``makeWriter(_:type:headerCapacity:)`` began.
     public func finish(_ port: String, _ writer: ArtifactWriter) throws {
         try writer.checkFinite(port: port)
-        // A model is used as a folder or file of weights.
-        let file = try writer.finish(sync: syncs, inMemoryBelow: writer.type == .model ? 0 : inlineLimit)
+        let file = try writer.finish(sync: syncs, inMemoryBelow: writer.type.isUsedByPath ? 0 : inlineLimit)
         written.withLock {
             $0[port] = Written(path: writer.path, type: writer.type, digest: file.digest, contents: file.contents)
         }
