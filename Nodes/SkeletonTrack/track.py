@@ -216,12 +216,13 @@ def serve():
             say(error=text(error))
             raise
     for line in sys.stdin:
+        run = json.loads(line)["run"]
         try:
-            main(load(json.loads(line)["run"]))
-            say(done=True)
+            main(load(run))
+            say(done=True, run=run)
         except Exception as error:
             traceback.print_exc()
-            say(failed=text(error))
+            say(failed=text(error), run=run)
 
 
 def load(path):

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Locking
 import NodeKit
 import Testing
 
@@ -33,6 +34,29 @@ import Testing
         }
         let model = try #require(CostModel(samples: samples, version: 1))
         #expect(abs(model.estimate(size: 1e6, parameters: ["steps": 50, "seed": 1e9]).seconds - 25) < 1)
+    }
+
+    @Test("other choices are other work, and the same parameters take what they took")
+    func choicesAndRepeatsCount() throws {
+        var samples: [CostSample] = []
+        for (choice, seconds) in [("fast", 0.3), ("slow", 1.7)] {
+            for steps in [0.0, 2] {
+                for noise in [0.98, 1, 1.02] {
+                    var sample = sample(1e6, seconds * noise + steps, ["steps": steps])
+                    sample.choices = ["mode": choice]
+                    samples.append(sample)
+                }
+            }
+        }
+        let model = try #require(CostModel(samples: samples, version: 1))
+        for (choice, seconds) in [("fast", 0.3), ("slow", 1.7)] {
+            for steps in [0.0, 2] {
+                let estimate = model.estimate(size: 1e6, parameters: ["steps": steps], choices: ["mode": choice])
+                #expect(abs(estimate.seconds - seconds - steps) < 0.01)
+            }
+            // Steps that never were: what is known of the choice.
+            #expect(model.estimate(size: 1e6, parameters: ["steps": 0], choices: ["mode": "new"]).seconds > 0.2)
+        }
     }
 
     @Test func anotherVersionCountsOnlyWithoutItsOwn() throws {
@@ -69,6 +93,37 @@ import Testing
                 #expect(estimate.seconds >= last, "seed \(seed), round \(round)")
                 last = estimate.seconds
             }
+        }
+    }
+
+    @Test("a chain that is known to be long is not held up by short nodes")
+    func longChainsGoFirst() throws {
+        let shop = try Workshop()
+        func text(_ seed: Int) -> String {
+            let short = (0..<12).map { "  a\($0): { type: t.slow, with: { milliseconds: 2, seed: \(seed + $0) } }" }
+            return """
+                nodes:
+                \(short.joined(separator: "\n"))
+                  z0: { type: t.slow, with: { milliseconds: 8, seed: \(seed) } }
+                  z1: { type: t.slow, in: { a: z0.steps }, with: { milliseconds: 8, seed: \(seed) } }
+                  z2: { type: t.slow, in: { a: z1.steps }, with: { milliseconds: 9, seed: \(seed) } }
+                """
+        }
+        _ = try shop.run(text(100), options: RunOptions(threads: 1))
+        let order = Locked<[String]>([])
+        _ = try shop.run(text(200), options: RunOptions(threads: 2)) { event in
+            switch event {
+            case .started(let id, _, _, _): order.withLock { $0.append(id.node) }
+            case .finished(let id, _, _, _, _, _): order.withLock { $0.append("end \(id.node)") }
+            default: break
+            }
+        }
+        let events = order.withLock { $0 }
+        #expect(events.prefix(2).contains("z0"))
+        for (end, next) in [("end z0", "z1"), ("end z1", "z2")] {
+            let from = try #require(events.firstIndex(of: end)), to = try #require(events.firstIndex(of: next))
+            // One that was given out before may say so later.
+            #expect(events[from..<to].count { $0.hasPrefix("a") } <= 1, "\(events)")
         }
     }
 

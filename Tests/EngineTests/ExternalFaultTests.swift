@@ -48,6 +48,22 @@ import Testing
         try #require(try run(lines, extra: extra).summary.failures.first, "nobody noticed").message
     }
 
+    @Test("what an output is linked to is copied, and stays the program's")
+    func linkedOutputs() throws {
+        for link in ["symlink", "link"] {
+            let folder = FileManager.default.temporaryDirectory.appending(path: "linked-\(UUID().uuidString)").path
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            let other = "\(folder)/other"
+            let (shop, summary) = try run("os.rename(request['outputs']['out'], '\(other)'); os.\(link)('\(other)', request['outputs']['out'])", in: folder)
+            #expect(summary.status == .done, "\(summary.failures.map(\.message))")
+            let handle = try #require(FileHandle(forWritingAtPath: other), "its mode was changed")
+            try handle.write(contentsOf: Data("scribble".utf8))
+            try handle.close()
+            #expect(try shop.engine().store.verify().isClean)
+        }
+    }
+
     @Test(arguments: [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "", "signal 11"),
         ("bytearray(4 << 30)", "memory_limit: 1 GiB", "1024 MiB of memory: 'memory_limit'"), ("bytearray(4 << 30)", "memory_limit: 1 GiB", "MemoryError"),
@@ -55,7 +71,14 @@ import Testing
         ("signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "timeout: 0.5\ngrace: 0.2", "timeout of 0.5"),
         ("open(request['outputs']['out'], 'wb').write(b'no artifact at all')", "", "is no 'table'"),
         ("os.truncate(request['outputs']['out'], 100)", "", "is no 'table'"),
-        ("os.unlink(request['outputs']['out']); os.mkdir(request['outputs']['out'])", "", "did not write its output 'out'"),
+        ("os.unlink(request['outputs']['out']); os.mkdir(request['outputs']['out'])", "", "is a folder; a file is expected"),
+        ("os.unlink(request['outputs']['out']); os.mkfifo(request['outputs']['out'])", "", "is a named pipe; a file is expected"),
+        ("os.unlink(request['outputs']['out']); os.symlink('/nowhere', request['outputs']['out'])", "", "is a link to nothing"),
+        ("os.unlink(request['outputs']['out'])", "", "did not write its output 'out'"),
+        ("open(request['outputs']['out'], 'ab').write(b'more')", "", "4 bytes of its data belong to no tensor"),
+        ("open('note.txt', 'w').write('mine')", "", "its program changed while the graph ran ('"),
+        ("open('bad.py', 'a').write('#')", "", "/bad.py'); run again"),
+        ("sys.stderr.write('e' * 900000 + chr(10)); sys.exit(3)", "", "ended with status 3"),
     ])
     func messagesSayWhat(lines: String, extra: String, expected: String) throws {
         let message = try failure(lines, extra: extra)

@@ -37,6 +37,29 @@ import Testing
         return (started, skipped)
     }
 
+    @Test("the next of a long chain goes before short ones that wait already")
+    func chainsGoOn() {
+        var scheduler = Scheduler(threads: 1, memory: 0)
+        let first = scheduler.add(priority: 9), short = scheduler.add(priority: 1)
+        let next = scheduler.add(after: [first], priority: 8)
+        let low = scheduler.add(after: [first], priority: 0.5)
+        func resolve() { for case .resolve(let task) in scheduler.nextActions(starts: false) { scheduler.enqueue(task, .init()) } }
+        func started() -> [Int] { scheduler.nextActions().compactMap { if case .start(let task, _) = $0 { task } else { nil } } }
+        resolve()
+        #expect(started() == [first])
+        #expect(scheduler.isFollowedFirst(first) { $0 == next ? 8 : 0.5 })
+        #expect(!scheduler.isFollowedFirst(first) { _ in 0.5 })
+        scheduler.finished(first)
+        resolve()
+        #expect(started() == [next])
+        // Nothing that waits for this one goes first.
+        #expect(!scheduler.isFollowedFirst(next) { _ in 99 })
+        for expected in [short, low] {
+            scheduler.finished(expected == short ? next : short)
+            #expect(started() == [expected])
+        }
+    }
+
     /// Every small graph, every subset of greedy tasks, in two orders of completion: all run once, after what they need.
     @Test func everySmallGraphRunsToItsEnd() {
         let pairs = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]

@@ -41,12 +41,31 @@ import Testing
             main(json.load(open(sys.argv[1])))
         else:
             for line in sys.stdin:
+                run = json.loads(line)["run"]
                 try:
-                    main(json.load(open(json.loads(line)["run"])))
-                    print(json.dumps({"done": True}), flush=True)
+                    request = json.load(open(run))
+                    mode = request["parameters"]["mode"]
+                    if mode == "long":
+                        raise ValueError("no number " + 200000 * "x")
+                    if mode == "surrogate":
+                        raise ValueError("no number in \udcff")
+                    main(request)
+                    if mode == "unwritten":
+                        os.unlink(request["outputs"]["out"])
+                    if mode == "silent":
+                        os.close(1)
+                        time.sleep(600)
+                    if mode == "prefix":
+                        print("99 % ", end="")
+                    answer = {"done": mode != "false", "run": run if mode != "other" else "/another"}
+                    if mode == "nameless":
+                        del answer["run"]
+                    print(json.dumps(answer), flush=True)
+                    if mode == "twice":
+                        print(json.dumps(answer), flush=True)
                 except Exception as error:
                     traceback.print_exc()
-                    print(json.dumps({"failed": str(error)}), flush=True)
+                    print(json.dumps({"failed": str(error), "run": run}), flush=True)
         """#
 
     /// A workshop with the node, and an engine that knows it.
@@ -64,7 +83,7 @@ import Testing
             parameters:
               plus: { kind: number, default: 1, help: Added. }
               seconds: { kind: number, default: 0, help: How long it takes. }
-              mode: { kind: choice, choices: [good, fail, die, hang], default: good, help: How. }
+              mode: { kind: choice, choices: [good, fail, die, hang, long, surrogate, unwritten, silent, prefix, false, other, nameless, twice], default: good, help: How. }
               log: { kind: string, default: "\(shop.folder)/log", help: Where to note the process. }
             command: [python, plus.py]
             \(settings)
@@ -140,6 +159,32 @@ import Testing
         #expect(summary.ran.map(\.node).contains("late"))
         let pids = processes(shop)
         #expect(pids.count == 3 && Set(pids).count == 2)
+    }
+
+    /// Without a timeout: nothing is waited for that will not come.
+    @Test("answers that nobody can rely on are errors at once, and no other instance's",
+        arguments: [
+            ("long", "no number xxx"), ("surrogate", "no number in \u{FFFD}"), ("unwritten", "did not write its output 'out'"),
+            ("silent", "closed its standard output"), ("prefix", "its answer is not one: 99 % {"), ("false", "its answer is not one"),
+            ("other", "answered another request"), ("nameless", "does not name the request"), ("twice", nil),
+        ] as [(String, String?)])
+    func answers(mode: String, expected: String?) throws {
+        let (shop, engine) = try workshop("worker: true\ncost: { limit: 1 }")
+        let text = """
+            nodes:
+              zero: { type: t.constant, with: { value: 0 } }
+              bad:  { type: t.plus, in: { a: zero.out }, with: { mode: "\(mode)" } }
+              late: { type: t.plus, in: { a: zero.out }, with: { plus: 7, seconds: 0.2 } }
+            """
+        var options = RunOptions(threads: 1)
+        options.keepsGoing = true
+        let summary = try engine.run(try shop.graph(text), options: options)
+        #expect(summary.failures.map(\.instance.node) == (expected == nil ? [] : ["bad"]), "\(summary.failures)")
+        if let expected { #expect(summary.failures.first?.message.contains(expected) == true, "\(summary.failures)") }
+        #expect(summary.failures.allSatisfy { $0.message.count < 5000 })
+        let graph = try shop.graph(text)
+        let late = try #require(try engine.artifacts(of: RunTarget(node: "late"), in: graph).first)
+        #expect(try Table(artifact: late.artifact).number == 7)
     }
 
     @Test func timeoutAndCancelEndItWithItsChildren() throws {

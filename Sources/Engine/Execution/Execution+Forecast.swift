@@ -71,7 +71,7 @@ extension Execution {
                 size: CostSample.size(of: item.inputs.values.joined()), seconds: record.seconds,
                 memory: record.memory.flatMap { $0.isShared ? nil : Double($0.bytes) },
                 outputs: record.outputs.mapValues { Double($0.bytes) },
-                parameters: CostSample.numbers(node.parameters), version: node.version))
+                parameters: CostSample.numbers(node.parameters), choices: CostSample.choices(node.parameters), version: node.version))
         if let count = samples[node.type.name]?.count, count > 2 * CostModel.count {
             samples[node.type.name]?.removeFirst(CostModel.count)
         }

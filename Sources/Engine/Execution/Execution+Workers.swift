@@ -32,9 +32,10 @@ extension Execution {
         let own = Cancellation()
         running[task] = (item.key, own)
         let group = StreamGroup(task: task, threads: threads, cancellation: own)
+        let memory = (own: scheduler.memory(of: task), free: scheduler.freeMemory)
         errands.append(
             Errand {
-                self.end(task, folder, asWorker: true) { try self.perform(item, target, folder: folder, threads: threads, files: files, group) }
+                self.end(task, folder, asWorker: true) { try self.perform(item, target, folder: folder, threads: threads, memory: memory, files: files, group) }
             })
     }
 
@@ -80,6 +81,7 @@ extension Execution {
     private func came(back task: Scheduler.Task, _ outcome: Outcome, asWorker isWorker: Bool) -> Errand? {
         running[task] = nil
         var seconds = 0.0
+        let isFollowed = isFollowedFirst(task)
         switch outcome {
         case .done(let commit):
             seconds = commit.record.seconds
@@ -96,7 +98,7 @@ extension Execution {
             fail(task, with: error)
         case .ran: preconditionFailure("a node that ran is concluded first")
         }
-        return drain(asWorker: isWorker, after: seconds)
+        return drain(asWorker: isWorker, after: seconds, isFollowed: isFollowed)
     }
 
     /// Looks again soon at a task whose key somebody else computes.
@@ -116,7 +118,7 @@ extension Execution {
     // MARK: - On a worker
 
     private func perform(
-        _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int,
+        _ item: Work, _ target: (node: GraphNode, instance: InstanceID)?, folder: String, threads: Int, memory: (own: Int, free: Int),
         files: [String: [UserFile]], _ group: StreamGroup
     ) throws -> Outcome {
         guard try item.isLocked || store.locks.tryLock(item.key) else { return .elsewhere }
@@ -173,9 +175,10 @@ extension Execution {
             },
             isCancelled: { cancellation.isCancelled })
         let states = artifactStates(values)
+        externalWorkers.makeRoom(memory.free, keeping: definition.codeDigest?.hex)
         let span = MemoryMeter.shared.begin()
         let run = NodeRun(
-            cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers,
+            cancellation: cancellation, log: log, checkpoint: checkpoints.path, workers: externalWorkers, memory: memory.own,
             isProgram: { MemoryMeter.shared.follow($0, isFresh: $1, for: span) })
         func attempt(_ sink: OutputSink) -> Result<Void, any Error> {
             Result {

@@ -185,27 +185,34 @@ final class Execution: @unchecked Sendable {
     /// - Parameters:
     ///   - isWorker: Whether the caller is a worker that is free now.
     ///   - seconds: What it ran before took.
+    ///   - isFollowed: Whether what waited for that goes before all that is queued.
     /// - Returns: What the caller is to run, if it is a worker: that costs less than waking another.
     @discardableResult
-    func drain(asWorker isWorker: Bool = false, after seconds: Double = 0) -> Errand? {
+    func drain(asWorker isWorker: Bool = false, after seconds: Double = 0, isFollowed: Bool = false) -> Errand? {
         guard !isOver else { return nil }
         var own: Errand?
         // Whoever has something to run does not wait for look-ups, and whoever comes back meanwhile waits for few of them.
         var lookups = Self.lookupsAtOnce
         // After long work, none: to wake a thread for them is little beside it.
-        var startsFirst = seconds >= Self.long && scheduler.running > 0
+        var startsFirst = !isFollowed && seconds >= Self.long && scheduler.running > 0
+        var holds = isFollowed
         var isSettling = false
         do {
             while true {
-                let count = startsFirst ? 0 : isSettling || scheduler.running == 0 ? .max : own != nil ? 0 : max(lookups, 0)
-                let actions = scheduler.nextActions(lookups: count)
+                let count = startsFirst ? 0 : holds || isSettling || scheduler.running == 0 ? .max : own != nil ? 0 : max(lookups, 0)
+                let actions = scheduler.nextActions(lookups: count, starts: !holds)
                 if actions.isEmpty {
                     if startsFirst {
                         startsFirst = false
                         continue
                     }
-                    guard !ready.isEmpty, !scheduler.hasLookups else { break }
+                    guard !ready.isEmpty, !scheduler.hasLookups else {
+                        guard holds else { break }
+                        holds = false
+                        continue
+                    }
                     try admit()
+                    holds = false
                     // What was found missing is settled before anybody comes back and makes the same bytes, as a plan has it.
                     isSettling = scheduler.hasLookups
                 } else {
@@ -250,10 +257,22 @@ final class Execution: @unchecked Sendable {
     ///
     /// - Returns: What the node's worker is to run.
     func startNext(after task: Scheduler.Task) throws -> Errand? {
-        guard !isOver, scheduler.hasRun(task) else { return nil }
+        guard !isOver, !isFollowedFirst(task), scheduler.hasRun(task) else { return nil }
         _ = try carryOut(scheduler.nextActions(lookups: 0))
         defer { sendWorkers() }
         return errands.isEmpty ? nil : errands.removeFirst()
+    }
+
+    /// Whether what waits for a task alone goes before all that is queued.
+    func isFollowedFirst(_ task: Scheduler.Task) -> Bool {
+        scheduler.isFollowedFirst(task) { follower in
+            switch jobs[follower] {
+            case .instance(_, let instance)?, .slice(_, for: let instance)?, .segment(let instance)?: priority(of: instance)
+            case .gate(let node)?: ranks[node.id] ?? 0
+            case .join(let node)?: graph.consumers(of: node.id).compactMap { ranks[$0.id] }.max() ?? 0
+            case nil: 0
+            }
+        }
     }
 
     /// Has lines of the journal written while the run goes on.

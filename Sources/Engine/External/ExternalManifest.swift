@@ -37,19 +37,25 @@ public struct ExternalManifest: Sendable {
     /// - Throws: ``NodeError`` when one of them is missing or cannot be read.
     public func codeDigest() throws -> Digest {
         var text = "understudy external 1\n"
-        func add(_ name: String) throws {
+        for name in try codeFiles() {
             text += "\(ParameterLiteral.string(name).canonical) \(try Digest.ofFile("\(folder)/\(name)"))\n"
         }
-        func addFolder(_ path: String, prefix: String) throws {
-            for name in try Self.files(in: path, prefix: "").sorted() where name != "README.md" { try add(prefix + name) }
-        }
-        try addFolder(folder, prefix: "")
-        for source in sources.sorted() {
-            if FileState(path: "\(folder)/\(source)") != nil { try add(source) } else {
-                try addFolder("\(folder)/\(source)", prefix: source + "/")
-            }
-        }
         return Digest.of(text)
+    }
+
+    /// The states of the same files, by path from the folder: they tell whether one was written to since.
+    func codeStates() throws -> [String: FileState] {
+        try codeFiles().reduce(into: [:]) { states, name in states[name] = FileState(source: "\(folder)/\(name)") }
+    }
+
+    /// By paths from the folder.
+    private func codeFiles() throws -> [String] {
+        func files(_ path: String, prefix: String) throws -> [String] {
+            try Self.files(in: path, prefix: "").sorted().filter { $0 != "README.md" }.map { prefix + $0 }
+        }
+        return try files(folder, prefix: "") + sources.sorted().flatMap { source in
+            FileState(path: "\(folder)/\(source)") != nil ? [source] : try files("\(folder)/\(source)", prefix: source + "/")
+        }
     }
 
     /// The files in a folder and those below it, as far as they count, by their paths from there.

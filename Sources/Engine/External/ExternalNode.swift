@@ -7,12 +7,15 @@ import Safetensors
 public struct ExternalNode: Sendable {
     public let manifest: ExternalManifest
     public let codeDigest: Digest
+    /// Its program's files as they were when their digest was taken.
+    private let codeStates: [String: FileState]
     private let environments: String
 
     /// - Parameter environments: The folder in which its environment is made; see ``CacheStore/environments(root:)``.
     public init(manifest: ExternalManifest, environments: String) throws {
         self.manifest = manifest
         self.environments = environments
+        codeStates = try manifest.codeStates()
         codeDigest = try manifest.codeDigest()
     }
 
@@ -87,59 +90,93 @@ public struct ExternalNode: Sendable {
         let output: @Sendable (String) -> Void = { line in
             switch ExternalMessage(line) {
             case .progress(let done, let total, let unit): context.progress(done, of: total, unit)
-            case .error(let text), .failed(let text): said.withLock { $0.error = text }
+            case .error(let text), .answer(_, failure: let text?): said.withLock { $0.error = text }
             case .message(let text): context.log(text)
-            case .done: break
-            case nil: run?.log.write(line)
+            case .answer(_, failure: nil): break
+            case .garbled, nil: run?.log.write(line)
             }
         }
         let errors: @Sendable (String) -> Void = { line in
             run?.log.write(line)
             said.withLock { said in
-                said.tail.append(line)
+                said.tail.append(Self.clipped(line, 400))
                 if said.tail.count > 15 { said.tail.removeFirst() }
             }
         }
+        try checkProgram()
         let words = try command()
         let file = URL(fileURLWithPath: request).standardizedFileURL.path
+        func takeAll() throws {
+            for port in description.outputs { try take(port, outputs[port.name] ?? "", into: invocation.outputs) }
+            try checkProgram()
+        }
         let answer: ExternalWorker.Answer
         if manifest.isWorker {
             let kind = "\(codeDigest.hex) \(context.threads)"
             answer = try (run?.workers ?? ExternalWorkers()).run(
-                kind: kind,
+                kind: kind, memory: run?.memory ?? 0,
                 start: { try ExternalWorker(words + ["--worker"], folder: manifest.folder, environment: variables, memory: manifest.memoryLimit) },
                 body: { worker in
                     run?.isProgram(worker.process.pid, false)
-                    return try worker.run(
+                    let answer = try worker.run(
                         request: file, cancellation: cancellation, timeout: manifest.timeout, grace: manifest.grace,
                         output: output, errors: errors)
+                    // Looked at before the worker gets another request: one whose outputs are not there has failed, too.
+                    if answer == .done { try takeAll() }
+                    return answer
                 })
         } else {
             let ending = try ExternalProgram.run(
                 words + [file], folder: manifest.folder, environment: variables, cancellation: cancellation,
                 timeout: manifest.timeout, grace: manifest.grace, memory: manifest.memoryLimit, started: { run?.isProgram($0, true) }, output: output, errors: errors)
             answer = ending == .exit(0) ? .done : .ended(ending)
+            if answer == .done { try takeAll() }
         }
         let (message, tail) = said.withLock { ($0.error, $0.tail) }
         switch answer {
         case .done: break
-        case .failed(let text): throw NodeError(text)
+        case .failed(let text): throw NodeError(Self.clipped(text, 4000))
         case .ended(let ending): throw failure(ending, message, tail)
+        case .unusable(let what): throw NodeError("\(what); it was ended, see PROTOCOL.md, «Workers»" + Self.indented(tail))
         }
-        for port in description.outputs { try take(port, outputs[port.name] ?? "", into: invocation.outputs) }
+    }
+
+    /// What is made by a program that was changed meanwhile must not be cached as made by the one that the graph was read with.
+    private func checkProgram() throws {
+        let now = try manifest.codeStates()
+        guard now != codeStates else { return }
+        let name = Set(now.keys).union(codeStates.keys).sorted().first { now[$0] != codeStates[$0] } ?? ""
+        throw NodeError(
+            "its program changed while the graph ran ('\(manifest.folder)/\(name)'); run again. A node does not write into its own folder: it has 'scratch' and 'checkpoint'")
     }
 
     private func take(_ port: NodeDescription.Port, _ path: String, into sink: OutputSink) throws {
-        guard FileState(path: path) != nil else {
+        guard try sink.own(port.name, path: path) else {
             throw NodeError("the program ended well, but did not write its output '\(port.name)' to '\(path)'")
         }
         let artifact = Artifact(type: port.type, path: path, digest: Digest.of(""))
         do {
-            if port.type == .model { _ = try artifact.open() } else { _ = try ValueCatalog.open(artifact) }
+            if port.type != .file { try check(artifact.open(), is: port.type) }
+            if port.type != .model { _ = try ValueCatalog.open(artifact) }
         } catch {
             throw NodeError("the program's output '\(port.name)' is no '\(port.type)': \(error)")
         }
         try sink.adopt(port.name, path: path, type: port.type)
+    }
+
+    /// What Python's reader would refuse must not be cached: gaps, overlaps, bytes of no tensor. A model says what it is by its configuration.
+    private func check(_ file: SafetensorsFile, is type: PortType) throws {
+        if type != .model, file.metadata[Artifact.typeKey] != type.name {
+            throw NodeError("its metadata says \(file.metadata[Artifact.typeKey].map { "'\($0)'" } ?? "nothing") under '\(Artifact.typeKey)'")
+        }
+        var end = 0
+        for info in file.tensors.values.sorted(by: { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }) {
+            guard info.range.lowerBound == end else { throw NodeError("tensor '\(info.name)' begins at byte \(info.range.lowerBound) of the data, not at \(end) where the one before ends") }
+            end = info.range.upperBound
+        }
+        guard file.dataOffset + end == file.file.byteCount else {
+            throw NodeError("\(file.file.byteCount - file.dataOffset - end) bytes of its data belong to no tensor")
+        }
     }
 
     private func write(
@@ -178,52 +215,14 @@ public struct ExternalNode: Sendable {
         case .signal(let number): "was ended by signal \(number) (\(String(cString: strsignal(number))))"
         }
         let limit = manifest.memoryLimit.map { " (it may have \($0 >> 20) MiB of memory: 'memory_limit' in its node.yaml)" } ?? ""
-        if let message { return NodeError(message + limit) }
-        let end = tail.isEmpty ? "; it wrote nothing to standard error" : ":\n  " + tail.joined(separator: "\n  ")
-        return NodeError("'\(manifest.command.joined(separator: " "))' \(how)\(limit)\(end)")
-    }
-}
-
-/// A line that an external node writes to standard output.
-enum ExternalMessage: Equatable {
-    case progress(done: Int, total: Int?, unit: String)
-    case message(String)
-    case error(String)
-    /// A worker's answers to a request.
-    case done
-    case failed(String)
-
-    private struct Line: Decodable {
-        struct Progress: Decodable {
-            var done: Double
-            var total: Double?
-            var unit: String?
-        }
-        var progress: Progress?
-        var message: String?
-        var error: String?
-        var done: Bool?
-        var failed: String?
+        if let message { return NodeError(Self.clipped(message, 4000) + limit) }
+        let end = tail.isEmpty ? "; it wrote nothing to standard error" : Self.indented(tail)
+        let answer = manifest.isWorker ? " without an answer" : ""
+        return NodeError("'\(manifest.command.joined(separator: " "))' \(how)\(answer)\(limit)\(end)")
     }
 
-    /// Nil when the line is no message: then it is a line of the log.
-    init?(_ line: String) {
-        guard line.utf8.first == UInt8(ascii: "{"),
-            let line = try? JSONDecoder().decode(Line.self, text: Data(line.utf8))
-        else { return nil }
-        if let progress = line.progress {
-            guard let done = Int(exactly: progress.done.rounded()) else { return nil }
-            self = .progress(done: done, total: progress.total.flatMap { Int(exactly: $0.rounded()) }, unit: progress.unit ?? "")
-        } else if let error = line.error {
-            self = .error(error)
-        } else if let failed = line.failed {
-            self = .failed(failed)
-        } else if line.done == true {
-            self = .done
-        } else if let message = line.message {
-            self = .message(message)
-        } else {
-            return nil
-        }
-    }
+    private static func indented(_ lines: [String]) -> String { lines.isEmpty ? "" : ":\n  " + lines.joined(separator: "\n  ") }
+
+    /// Text of at most so many characters; the log has all of it.
+    private static func clipped(_ text: String, _ count: Int) -> String { text.count > count ? "\(text.prefix(count))…" : text }
 }

@@ -28,7 +28,7 @@ enum ExternalProgram {
         for (handle, body) in [(process.output, output), (process.errors, errors)] {
             readers.enter()
             Thread.detachNewThread {
-                ProcessGroup.readLines(handle, body)
+                ProcessGroup.readLines(handle, limit: handle === process.output ? 1 << 22 : nil, body)
                 readers.leave()
             }
         }

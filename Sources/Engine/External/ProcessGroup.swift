@@ -191,9 +191,11 @@ final class ProcessGroup: Sendable {
         return signal == 0 ? .exit((status >> 8) & 0xFF) : .signal(signal)
     }
 
-    /// Reads a stream line by line until it closes; a line is cut at 64 KiB, so that garbage without line breaks does not grow.
-    static func readLines(_ handle: FileHandle, _ body: (String) -> Void) {
-        let limit = 1 << 16
+    /// Reads a stream line by line until it closes; a line is cut at so many bytes, so that garbage without line breaks does not grow.
+    ///
+    /// - Parameter limit: Nil: 64 KiB.
+    static func readLines(_ handle: FileHandle, limit: Int? = nil, _ body: (String) -> Void) {
+        let limit = limit ?? 1 << 16
         var line: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 1 << 14)
         func flush() {

@@ -58,6 +58,19 @@ extension CostSample {
         }
     }
 
+    /// The others, long ones by their digest.
+    static func choices(_ parameters: [String: ParameterLiteral]) -> [String: String] {
+        parameters.compactMapValues { literal in
+            switch literal {
+            case .integer: return nil
+            case .number(let value) where value.isFinite: return nil
+            default:
+                let text = literal.canonical
+                return text.utf8.count <= 40 ? text : String(Digest.of(text).hex.prefix(16))
+            }
+        }
+    }
+
     /// Bytes of values; a model counts for nothing, as it is mapped and its type the same from run to run.
     static func size(of artifacts: some Sequence<Artifact>) -> Double {
         artifacts.reduce(0) { sum, artifact in

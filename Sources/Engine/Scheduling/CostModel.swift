@@ -12,6 +12,8 @@ struct CostSample: Sendable, Hashable, Codable {
     var outputs: [String: Double]
     /// Numeric parameters.
     var parameters: [String: Double]
+    /// The other parameters, as text; nil in histories of earlier versions.
+    var choices: [String: String]?
     var version: Int
 
     /// Whether it can be reckoned with: a damaged history must not stop a run.
@@ -34,7 +36,47 @@ struct CostEstimate: Sendable, Hashable {
 /// Learns what a node type takes from what it took: a power law in the size of the inputs and in each numeric parameter that was
 /// seen to matter, whose exponents are medians over pairs of samples (Theil–Sen) and whose factor is a median too, so that single
 /// odd runs do not count. It never falls with the size, and is always finite.
+///
+/// What ran with the same parameters counts before what ran with the same choices (parameters that are no numbers, or 0), and that before the rest.
 struct CostModel: Sendable {
+    /// What has no logarithm, and tells kinds of work apart.
+    private struct Kind: Hashable {
+        var choices: [String: String]
+        var zeros: Set<String>
+
+        init(_ parameters: [String: Double], _ choices: [String: String]?) {
+            self.choices = choices ?? [:]
+            zeros = Set(parameters.lazy.filter { $0.value == 0 }.map(\.key))
+        }
+    }
+
+    private struct Settings: Hashable {
+        var kind: Kind
+        var parameters: [String: Double]
+    }
+
+    /// What samples say of everything that is measured.
+    private struct Laws {
+        var seconds: Law
+        var memory: Law?
+        var outputs: [String: Law] = [:]
+
+        /// - Parameter wider: Of more samples, whose exponents hold here: these differ in their factor only. Nil: all are learnt.
+        init(_ samples: [CostSample], as wider: Laws? = nil) {
+            func law(_ samples: [CostSample], _ wider: Law?, of value: (CostSample) -> Double) -> Law {
+                guard let wider else { return CostModel.fit(samples, of: value) }
+                return wider.scaled(to: samples, of: value)
+            }
+            seconds = law(samples, wider?.seconds) { $0.seconds }
+            let measured = samples.filter { $0.memory != nil }
+            memory = measured.isEmpty ? wider?.memory : law(measured, wider?.memory) { $0.memory ?? 0 }
+            outputs = wider?.outputs ?? [:]
+            for port in Set(samples.flatMap(\.outputs.keys)) {
+                outputs[port] = law(samples.filter { $0.outputs[port] != nil }, wider?.outputs[port]) { $0.outputs[port] ?? 0 }
+            }
+        }
+    }
+
     private struct Law {
         /// Of the input size.
         var exponent: Double
@@ -47,11 +89,24 @@ struct CostModel: Sendable {
             for (name, exponent) in exponents { sum += exponent * CostModel.log(parameters[name] ?? 0) }
             return exp(min(max(sum, -30), 40))
         }
+
+        /// The same, through the middle of samples, of which there is at least one.
+        func scaled(to samples: [CostSample], of value: (CostSample) -> Double) -> Law {
+            var law = self
+            law.logFactor = CostModel.median(
+                samples.map { sample in
+                    let known = exponents.reduce(exponent * CostModel.logSize(sample.size)) {
+                        $0 + $1.value * CostModel.log(sample.parameters[$1.key] ?? 0)
+                    }
+                    return CostModel.log(value(sample)) - known
+                })
+            return law
+        }
     }
 
-    private let seconds: Law
-    private let memory: Law?
-    private let outputs: [String: Law]
+    private let all: Laws
+    private var kinds: [Kind: Laws] = [:]
+    private var repeated: [Settings: Laws] = [:]
 
     /// Learns from samples of one node type.
     ///
@@ -64,15 +119,18 @@ struct CostModel: Sendable {
         let own = sane.filter { $0.version == version }
         let used = Array(own.isEmpty ? Array(sane) : own)
         guard !used.isEmpty else { return nil }
-        seconds = Self.fit(used) { $0.seconds }
-        let measured = used.filter { $0.memory != nil }
-        memory = measured.isEmpty ? nil : Self.fit(measured) { $0.memory ?? 0 }
-        var outputs: [String: Law] = [:]
-        for port in Set(used.flatMap(\.outputs.keys)) {
-            outputs[port] = Self.fit(used.filter { $0.outputs[port] != nil }) { $0.outputs[port] ?? 0 }
+        all = Laws(used)
+        for (kind, samples) in Dictionary(grouping: used, by: { Kind($0.parameters, $0.choices) }) {
+            let laws = samples.count < used.count ? Laws(samples, as: Self.isEnough(samples) ? nil : all) : all
+            kinds[kind] = laws
+            for (parameters, samples) in Dictionary(grouping: samples, by: \.parameters) {
+                repeated[Settings(kind: kind, parameters: parameters)] = Laws(samples, as: laws)
+            }
         }
-        self.outputs = outputs
     }
+
+    /// Whether samples of one kind are of several sizes or parameters, so that they tell more than a factor.
+    private static func isEnough(_ samples: [CostSample]) -> Bool { Set(samples.map { [$0.size: $0.parameters] }).count > 2 }
 
     /// How many samples of a type are kept.
     static let count = 64
@@ -82,11 +140,14 @@ struct CostModel: Sendable {
     /// - Parameters:
     ///   - size: Bytes of all its inputs.
     ///   - parameters: Its numeric parameters.
-    func estimate(size: Double, parameters: [String: Double]) -> CostEstimate {
+    ///   - choices: Its other parameters.
+    func estimate(size: Double, parameters: [String: Double], choices: [String: String] = [:]) -> CostEstimate {
         let size = size.isFinite ? max(size, 0) : 0
+        let kind = Kind(parameters, choices)
+        let laws = repeated[Settings(kind: kind, parameters: parameters)] ?? kinds[kind] ?? all
         return CostEstimate(
-            seconds: seconds.value(size, parameters), memory: memory?.value(size, parameters),
-            outputs: outputs.mapValues { $0.value(size, parameters) })
+            seconds: laws.seconds.value(size, parameters), memory: laws.memory?.value(size, parameters),
+            outputs: laws.outputs.mapValues { $0.value(size, parameters) })
     }
 
     // MARK: - Fitting

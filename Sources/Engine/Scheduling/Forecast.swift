@@ -47,8 +47,8 @@ struct Forecaster {
         self.items = items
         for item in items {
             guard let model = models[item.node.type] else { continue }
-            let parameters = CostSample.numbers(item.node.parameters)
-            let estimate = model.estimate(size: size(of: item), parameters: parameters)
+            let estimate = model.estimate(
+                size: size(of: item), parameters: CostSample.numbers(item.node.parameters), choices: CostSample.choices(item.node.parameters))
             estimates[item.instance] = estimate
             for (name, bytes) in estimate.outputs {
                 // The elements of a list are one port.
@@ -128,7 +128,7 @@ struct Forecaster {
         var now = 0.0
         var running: [(end: Double, task: Scheduler.Task)] = []
         while !scheduler.isFinished {
-            let actions = scheduler.nextActions()
+            let actions = scheduler.nextActions(starts: !scheduler.hasLookups)
             for action in actions {
                 switch action {
                 case .resolve(let task):

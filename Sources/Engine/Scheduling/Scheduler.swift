@@ -111,6 +111,9 @@ package struct Scheduler: Sendable {
     /// Whether something is to be looked up that was not given out yet.
     package var hasLookups: Bool { nextLookup < lookups.count }
 
+    /// Bytes of the budget that a running task has.
+    package func memory(of task: Task) -> Int { entries[task].granted.memory }
+
     package func state(_ task: Task) -> State { entries[task].state }
 
     /// Whether a task is done, failed or skipped.
@@ -222,6 +225,14 @@ package struct Scheduler: Sendable {
         return true
     }
 
+    /// Whether something that waits for this task alone goes before all that is queued: then its threads are not for others.
+    ///
+    /// - Parameter priority: Of a task that was not queued yet.
+    package func isFollowedFirst(_ task: Task, priority: (Task) -> Double) -> Bool {
+        guard let top = queue.last.map({ entries[$0].priority }) else { return false }
+        return entries[task].dependents.contains { entries[$0].state == .blocked && entries[$0].missing == 1 && priority($0) > top }
+    }
+
     package mutating func finished(_ task: Task) {
         switch entries[task].state {
         case .running: release(task)
@@ -268,10 +279,12 @@ package struct Scheduler: Sendable {
     /// What is to be done now; each action is given once. What starts comes before what is to be looked up, so that workers do
     /// not wait for that.
     ///
-    /// - Parameter count: How much is looked up at most; the rest comes later.
-    package mutating func nextActions(lookups count: Int = .max) -> [Action] {
+    /// - Parameters:
+    ///   - count: How much is looked up at most; the rest comes later.
+    ///   - starts: Whether anything is started; not while what is looked up may go before it.
+    package mutating func nextActions(lookups count: Int = .max, starts: Bool = true) -> [Action] {
         defer { skips = [] }
-        let started = startQueued()
+        let started = starts ? startQueued() : []
         let end = nextLookup + min(count, lookups.count - nextLookup)
         let found = lookups[nextLookup..<end]
         nextLookup = end

@@ -93,8 +93,33 @@ public final class OutputSink: Sendable {
     /// Notes that all elements of a list were written.
     func finish(list port: String) { lists.withLock { _ = $0.insert(port) } }
 
+    /// Sees that what lies at an output's path is a file of its own: what a program linked there is copied, since the cache sets the mode
+    /// of what it keeps, and whoever writes to the other name would change it.
+    ///
+    /// - Returns: False when there is nothing.
+    /// - Throws: ``NodeError`` when it is no file.
+    public func own(_ port: String, path: String) throws -> Bool {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return false }
+        if status.st_mode & S_IFMT == S_IFREG, status.st_nlink == 1 { return true }
+        guard stat(path, &status) == 0 else { throw NodeError("its output '\(port)' ('\(path)') is a link to nothing; a file is expected") }
+        let kinds: [mode_t: String] = [S_IFDIR: "a folder", S_IFIFO: "a named pipe", S_IFSOCK: "a socket", S_IFCHR: "a device", S_IFBLK: "a device"]
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            throw NodeError("its output '\(port)' ('\(path)') is \(kinds[status.st_mode & S_IFMT] ?? "no file"); a file is expected")
+        }
+        let copy = "\(path).copy"
+        do {
+            try FileManager.default.copyItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path, toPath: copy)
+        } catch {
+            throw NodeError("its output '\(port)' is a link, and what it leads to cannot be copied: \(error.localizedDescription)")
+        }
+        guard rename(copy, path) == 0 else { throw NodeError("cannot write '\(path)': \(String(cString: strerror(errno)))") }
+        return true
+    }
+
     /// Takes a finished file (raw bytes for `file`, a safetensors artifact otherwise) as a port's output. It must lie in ``folder``.
     public func adopt(_ port: String, path: String, type: PortType) throws {
+        guard try own(port, path: path) else { throw NodeError("its output '\(port)' was not written to '\(path)'") }
         let digest = try Artifact.digest(ofFile: path, isTensorFile: path.hasSuffix(".safetensors"))
         if path.hasSuffix(".safetensors") { try FiniteCheck.check(path: path, type: type, what: "output '\(port)'") }
         if syncs, let handle = FileHandle(forUpdatingAtPath: path) {

@@ -86,6 +86,9 @@ public struct Latent: WritableValue, TimeSliceable {
     public init(artifact: Artifact) throws {
         let file = try artifact.open()
         let metadata = try file.metadata(Metadata.self, of: Self.portType)
+        guard metadata.spatialStride > 0, metadata.temporalStride > 0, metadata.frameCount ?? 1 > 0 else {
+            throw NodeError("\(artifact.path): spatialStride, temporalStride and frameCount of a latent must be above 0")
+        }
         self.init(
             grid: try LatentGrid(file: file, tensor: "latent"), firstFrame: metadata.firstFrame, frameCount: metadata.frameCount,
             isSeparate: metadata.isSeparate ?? false)

@@ -22,8 +22,9 @@ public struct Segments: WritableValue {
         let bounds = try file.array("ranges", of: Int32.self, shape: [-1, 2])
         var ranges: [Range<Int>] = []
         for i in stride(from: 0, to: bounds.count, by: 2) {
-            guard 0 <= bounds[i], bounds[i] < bounds[i + 1] else {
-                throw NodeError("\(artifact.path): segment \(i / 2) is \(bounds[i])..<\(bounds[i + 1])")
+            // The last one may reach beyond the clip, but not begin there.
+            guard 0 <= bounds[i], bounds[i] < bounds[i + 1], bounds[i] < frameCount else {
+                throw NodeError("\(artifact.path): segment \(i / 2) is \(bounds[i])..<\(bounds[i + 1]) of a clip of \(frameCount) frames")
             }
             ranges.append(Int(bounds[i])..<Int(bounds[i + 1]))
         }

@@ -4,8 +4,12 @@ import NodeKit
 
 /// A node's log: a file that is made with the first line.
 final class NodeLog: Sendable {
+    /// Bytes that a log may have: a program that prints without end must not fill the disk.
+    static let limit = 64 << 20
+
     let path: String
     private let handle = Locked<Int32?>(nil)
+    private let written = Locked(0)
 
     init(path: String) { self.path = path }
 
@@ -21,7 +25,13 @@ final class NodeLog: Sendable {
                 handle = descriptor
             }
             guard let handle else { return }
-            let bytes = Array((line + "\n").utf8)
+            let before = written.withLock { written in
+                defer { written += line.utf8.count + 1 }
+                return written
+            }
+            guard before < Self.limit else { return }
+            let end = before + line.utf8.count + 1 < Self.limit ? "\n" : "\n… this log is full; what follows is not kept\n"
+            let bytes = Array((line + end).utf8)
             _ = bytes.withUnsafeBytes { Foundation.write(handle, $0.baseAddress, $0.count) }
         }
     }
@@ -84,6 +94,8 @@ struct NodeRun: Sendable {
     let log: NodeLog
     let checkpoint: String
     let workers: ExternalWorkers
+    /// Bytes that the instance is reckoned to take.
+    let memory: Int
     /// To be told which process does the work.
     let isProgram: @Sendable (_ program: pid_t, _ isFresh: Bool) -> Void
 
