@@ -113,6 +113,6 @@ private struct Busy: Node {
         #expect(seen.crowds == 0 && seen.smallMet)
         #expect(
             warnings.withLock { $0.sorted() }
-                == ["n0", "n4", "n8"].map { "\($0) wants 64 MiB of memory and the run has 1: it runs alone" })
+                == ["n0", "n4", "n8"].map { "\($0) wants 64 MiB of memory and the run has 1: it runs alone; --memory gives it more" })
     }
 }

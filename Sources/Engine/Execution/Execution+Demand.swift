@@ -122,13 +122,13 @@ extension Execution {
         let priority = priority(of: item.instance)
         // It is made already.
         if item.work.staged != nil { return scheduler.enqueue(item.task, .init(), priority: priority) }
-        let memory = item.node.description.cost.memory
-        if memory > options.memory {
-            emitter.send(.warning(
-                "\(item.instance) wants \(memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone"))
-        }
         let isProgram = item.work.definition?.codeDigest != nil
-        scheduler.enqueue(item.task, request(for: item.instance, item.node, isProgram: isProgram), priority: priority)
+        let request = request(for: item.instance, item.node, isProgram: isProgram)
+        if request.memory > options.memory, warned.insert(item.node.id).inserted {
+            emitter.send(.warning(
+                "\(item.instance) wants \(request.memory >> 20) MiB of memory and the run has \(options.memory >> 20): it runs alone; --memory gives it more"))
+        }
+        scheduler.enqueue(item.task, request, priority: priority)
     }
 
     /// Counts what nobody needed as cached.

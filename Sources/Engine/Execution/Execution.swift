@@ -30,6 +30,8 @@ final class Execution: @unchecked Sendable {
     let workers = Workers()
     /// Programs of external nodes that stay for the next instance.
     let externalWorkers = ExternalWorkers()
+    /// Nodes of which was said that they want more memory than there is.
+    var warned: Set<String> = []
     let lease: Lease
     let start = Date()
     let state: GraphState

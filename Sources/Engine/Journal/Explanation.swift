@@ -68,7 +68,15 @@ extension UnderstudyEngine {
                 new[entry.instance] = Explainer.State(
                     status: entry.status, reasons: entry.reasons, fingerprint: planner.fingerprints[entry.instance])
             }
-            return try plan.entries.filter { $0.instance.node == target.node && target.covers($0.instance, state) }.compactMap { entry in
+            let own = plan.entries.filter { $0.instance.node == target.node }
+            let covered = own.filter { target.covers($0.instance, state) }
+            guard !covered.isEmpty else {
+                throw UsageError(
+                    !own.isEmpty ? "'\(target.node)' has the instances \(target.node)[0] to \(target.node)[\(own.count - 1)] only"
+                        : state.wanted.contains { $0.id == target.node } ? "'\(target.node)' has no instances, or a file is pinned in its place"
+                        : "no output of the graph needs '\(target.node)'; name it with --to to have it planned")
+            }
+            return try covered.compactMap { entry in
                 // Compared with the last run that had the instance: its inputs were made in that run too.
                 let run = try Journal.lastRun(graph: graph.name, instance: entry.instance, db)
                 var explainer = Explainer(old: try run.map { try Journal.fingerprints(of: $0, db) } ?? [:], new: new)

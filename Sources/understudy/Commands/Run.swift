@@ -100,7 +100,7 @@ struct Plan: ParsableCommand {
         options.sourceDigests = nodes.sourceDigests(catalogue, of: graph.nodes.map(\.type))
         if let why {
             let explanations = try usable { try engine.explain(try RunTarget(why, in: graph), in: graph, options: options) }
-            return json ? print(try jsonText(explanations)) : PlanPrinter().print(explanations, of: why)
+            return json ? print(try jsonText(explanations)) : PlanPrinter().print(explanations)
         }
         let plan = try usable { try engine.plan(graph, options: options) }
         if json { print(try jsonText(plan)) } else { PlanPrinter().print(plan) }

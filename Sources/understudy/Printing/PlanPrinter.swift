@@ -43,7 +43,7 @@ struct PlanPrinter {
     }
 
     /// A tree: each instance with what changed, below it what made its changed inputs.
-    func print(_ explanations: [Explanation], of target: String) {
+    func print(_ explanations: [Explanation]) {
         var table = TextTable()
         func add(_ explanation: Explanation, depth: Int) {
             let reasons = Terminal.plain(explanation.reasons.map(\.description).joined(separator: "; "))
@@ -53,7 +53,7 @@ struct PlanPrinter {
             for cause in explanation.because { add(cause, depth: depth + 1) }
         }
         for explanation in explanations { add(explanation, depth: 0) }
-        Swift.print(explanations.isEmpty ? "\(target): nothing of it is wanted, or a file is pinned in its place" : table.text)
+        Swift.print(table.text)
     }
 
     private func text(_ status: Engine.Plan.Status) -> String {
