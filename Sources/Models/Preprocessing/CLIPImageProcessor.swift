@@ -86,7 +86,7 @@ public struct CLIPImageProcessor: Decodable, Sendable {
             let data = FileManager.default.fileExists(atPath: path) ? try Data(contentsOf: URL(filePath: path)) : Data("{}".utf8)
             self = try JSONDecoder().decode(Self.self, text: data)
         } catch {
-            throw WeightError(path: path, "is not a CLIPImageProcessor's: \(error)")
+            throw WeightError(path: path, "is not a CLIPImageProcessor's: \(JSONDecoder.words(error))")
         }
     }
 

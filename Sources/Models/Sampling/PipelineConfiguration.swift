@@ -33,10 +33,8 @@ public struct PipelineConfiguration: Decodable, Sendable {
         let path = names.first { FileManager.default.fileExists(atPath: $0) } ?? names[0]
         do {
             self = try JSONDecoder().decode(Self.self, text: Data(contentsOf: URL(filePath: path)))
-        } catch let DecodingError.dataCorrupted(context) {
-            throw WeightError(path: path, "is not a pipeline's index: \(context.debugDescription)")
         } catch {
-            throw WeightError(path: path, "is not a pipeline's index: \(error)")
+            throw WeightError(path: path, "is not a pipeline's index: \(JSONDecoder.words(error))")
         }
     }
 }

@@ -74,7 +74,7 @@ public struct SchedulerConfiguration: Decodable, Sendable {
             for number in ["-Infinity", "Infinity", "NaN"] { text = text.replacingOccurrences(of: ": \(number)", with: ": null") }
             self = try JSONDecoder().decode(Self.self, text: Data(text.utf8))
         } catch {
-            throw WeightError(path: path, "is not a scheduler's configuration: \(error)")
+            throw WeightError(path: path, "is not a scheduler's configuration: \(JSONDecoder.words(error))")
         }
         func refuse(_ message: String) -> WeightError { WeightError(path: path, message) }
         guard shift > 0, shift.isFinite, (1...1_000_000).contains(trainingSteps), (1...3).contains(order) else {

@@ -186,21 +186,7 @@ public final class WeightStore: Sendable {
         do {
             return try JSONDecoder().decode(type, text: configuration)
         } catch let error as DecodingError {
-            throw WeightError(path: path, "config.json: \(Self.text(error))")
-        }
-    }
-
-    private static func text(_ error: DecodingError) -> String {
-        func place(_ context: DecodingError.Context) -> String {
-            let keys = context.codingPath.map(\.stringValue).joined(separator: ".")
-            return keys.isEmpty ? "" : " at '\(keys)'"
-        }
-        switch error {
-        case .keyNotFound(let key, let context): return "key '\(key.stringValue)' is missing\(place(context))"
-        case .typeMismatch(let type, let context), .valueNotFound(let type, let context):
-            return "\(type) expected\(place(context))"
-        case .dataCorrupted(let context): return "\(context.debugDescription)\(place(context))"
-        @unknown default: return "\(error)"
+            throw WeightError(path: path, "config.json: \(JSONDecoder.words(error))")
         }
     }
 
