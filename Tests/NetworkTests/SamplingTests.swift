@@ -14,6 +14,26 @@ struct SamplingTests {
         #expect(abs(shifted.sigmas[2] - 5.0 / 6.0) < 1e-12)
     }
 
+    private struct Digests: Decodable {
+        var `class`: String, shift: Double, digest: String
+    }
+
+    @Test("all numbers of steps from 1 to 200 have diffusers' very levels and timesteps")
+    func published() throws {
+        for row in try Digest.rows(Digests.self, "schedules") {
+            var digest = Digest()
+            for steps in 1...200 {
+                let schedule: PublishedSchedule = switch row.class {
+                case "UniPCMultistepScheduler": .unipc(steps: steps, shift: row.shift)
+                case "DPMSolverMultistepScheduler": .dpmSolver(steps: steps, shift: row.shift)
+                default: .flowMatchEuler(steps: steps, shift: row.shift)
+                }
+                for values in [schedule.sigmas, schedule.timesteps] { values.withUnsafeBytes { digest.add($0) } }
+            }
+            #expect(digest.text == row.digest, "\(row.class), shift \(row.shift)")
+        }
+    }
+
     /// Data distributed as N(mean, spread²) has a velocity in closed form and an exact path.
     private func integrate(_ solver: FlowSolver, steps: Int) -> (error: Double, evaluations: Int) {
         let mean = 0.7

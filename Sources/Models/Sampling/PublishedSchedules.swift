@@ -11,11 +11,18 @@ public struct PublishedSchedule: Sendable, Equatable {
 
     private static func shifted(_ sigma: Double, _ shift: Double) -> Double { shift * sigma / (1 + (shift - 1) * sigma) }
 
+    /// Evenly spaced numbers, first and last included, to numpy's very bits: timesteps are truncated, so the last bit may be a whole step.
+    private static func evenlySpaced(from first: Double, to last: Double, count: Int) -> [Double] {
+        guard count > 1 else { return [first] }
+        let step = (last - first) / Double(count - 1)
+        return (0..<(count - 1)).map { Double($0) * step + first } + [last]
+    }
+
     /// diffusers' `UniPCMultistepScheduler` with `use_flow_sigmas`: the first level stays 1e-6 below 1, timesteps are truncated.
     public static func unipc(steps: Int, shift: Double, trainingSteps: Int = 1000) -> PublishedSchedule {
         precondition(steps >= 1, "A schedule has at least one step.")
         let n = Double(trainingSteps)
-        var sigmas = (0..<steps).map { shifted(1 + (1 / n - 1) * Double($0) / Double(steps), shift) }
+        var sigmas = evenlySpaced(from: 1, to: 1 / n, count: steps + 1).dropLast().map { shifted($0, shift) }
         if abs(sigmas[0] - 1) < 1e-6 { sigmas[0] -= 1e-6 }
         return PublishedSchedule(sigmas: sigmas.map { Float($0) } + [0], timesteps: sigmas.map { Float(($0 * n).rounded(.towardZero)) })
     }
@@ -24,7 +31,7 @@ public struct PublishedSchedule: Sendable, Equatable {
     public static func dpmSolver(steps: Int, shift: Double, trainingSteps: Int = 1000) -> PublishedSchedule {
         precondition(steps >= 1, "A schedule has at least one step.")
         let n = Double(trainingSteps)
-        let sigmas = (0..<steps).map { shifted((1 - 1 / n) * (1 - Double($0) / Double(steps)), shift) }
+        let sigmas = evenlySpaced(from: 1, to: 1 / n, count: steps + 1).dropFirst().reversed().map { shifted(1 - $0, shift) }
         return PublishedSchedule(sigmas: sigmas.map { Float($0) } + [0], timesteps: sigmas.map { Float(($0 * n).rounded(.towardZero)) })
     }
 
@@ -32,15 +39,12 @@ public struct PublishedSchedule: Sendable, Equatable {
     public static func flowMatchEuler(steps: Int, shift: Double, trainingSteps: Int = 1000) -> PublishedSchedule {
         precondition(steps >= 1, "A schedule has at least one step.")
         let n = Float(trainingSteps)
-        func own(_ t: Float) -> Float {
+        /// In single precision, but for the product at the end.
+        func own(_ t: Float) -> Double {
             let sigma = t / n
-            return Float(shift) * sigma / (1 + (Float(shift) - 1) * sigma)
+            return Double(Float(shift) * sigma / (1 + Float(shift - 1) * sigma)) * Double(n)
         }
-        let (high, low) = (Double(own(n) * n), Double(own(1) * n))
-        let sigmas = (0..<steps).map { index -> Float in
-            let t = steps == 1 ? high : high + (low - high) * Double(index) / Double(steps - 1)
-            return Float(shifted(t / Double(n), shift))
-        }
+        let sigmas = evenlySpaced(from: own(n), to: own(1), count: steps).map { Float(shifted($0 / Double(n), shift)) }
         return PublishedSchedule(sigmas: sigmas + [0], timesteps: sigmas.map { $0 * n })
     }
 }

@@ -25,7 +25,8 @@ public struct SchedulerConfiguration: Decodable, Sendable {
         let c = try decoder.container(keyedBy: CodingKeys.self)
         func value<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T { try c.decodeIfPresent(T.self, forKey: key) ?? standard }
         className = try c.decode(String.self, forKey: .className)
-        shift = try value(.flowShift, value(.shift, 1.0))
+        // Each class has a key of its own for it, and lets the other's pass unseen.
+        shift = try value(className == "FlowMatchEulerDiscreteScheduler" ? .shift : .flowShift, 1.0)
         trainingSteps = try value(.trainingSteps, 1000)
         order = try value(.order, 2)
         prediction = try value(.prediction, "epsilon")
