@@ -5,7 +5,7 @@ import Tensors
 /// Picture → CLIP's tokens.
 public struct ImageEncode: Node {
     public static let type: NodeType = "image.encode"
-    public static let version = 2
+    public static let version = 3
     public static let summary = "Encodes a picture by CLIP into the tokens that Wan attends to."
     public static let cost = NodeCost(threads: .all, memory: 3 << 30)
 

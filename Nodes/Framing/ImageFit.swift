@@ -4,7 +4,7 @@ import NodeKit
 /// Brings a picture to the canvas, as the published Wan pipelines do.
 public struct ImageFit: Node {
     public static let type: NodeType = "image.fit"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Brings a picture to a canvas: fitted inside it on black, or stretched to it."
 
     @Input("The picture.") var image: Image

@@ -5,7 +5,7 @@ import Tensors
 /// Brings a clip to a canvas and to the length of whole segments, as the published Wan-Animate pipeline does.
 public struct VideoFit: Node {
     public static let type: NodeType = "video.fit"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Brings frames to a canvas and goes on back and forth to the end of the segments."
     public static let cost = NodeCost(threads: .all)
 

@@ -65,6 +65,22 @@ struct PreprocessingTests {
         try expect(masks, channels: 1, "mask_pixels", scale: 1 / 255, offset: 0)
     }
 
+    private struct Resizing: Decodable {
+        var width, height, toWidth, toHeight, filter: Int, digest: String
+    }
+
+    @Test("pictures of many sizes have Pillow's very bytes")
+    func resizing() throws {
+        for row in try Digest.rows(Resizing.self, "resizing") {
+            let pixels = (0..<row.width * row.height * 3).map { UInt8(truncatingIfNeeded: ($0 * 2_654_435_761 + $0 / 7 * 97) >> 24) }
+            var digest = Digest()
+            let resized = ByteResize.resized(
+                pixels, width: row.width, height: row.height, to: (row.toWidth, row.toHeight), try #require(PictureFilter(rawValue: row.filter)))
+            resized.withUnsafeBytes { digest.add($0) }
+            #expect(digest.text == row.digest, "\(row)")
+        }
+    }
+
     @Test func framing() {
         #expect((0..<10).map { WanFraming.backAndForth($0, count: 4) } == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3])
         #expect(WanFraming.backAndForth(7, count: 1) == 0)

@@ -1,7 +1,7 @@
 import Tensors
 
-/// Resizes byte pictures to the same bytes as Pillow: kernels widened when shrinking, rows before columns, fixed-point weights of 22
-/// bits, rounding after each pass.
+/// Resizes byte pictures to the same bytes as Pillow 13: kernels widened when shrinking, fixed-point weights of 22 bits, rounding after
+/// each pass; rows before columns, unless the height shrinks by more than twice what the width does.
 public enum ByteResize {
     /// - Parameters:
     ///   - pixels: Interleaved bytes, `[height, width, channels]`.
@@ -11,16 +11,17 @@ public enum ByteResize {
         _ pixels: [UInt8], width: Int, height: Int, channels: Int = 3, to target: (width: Int, height: Int), _ filter: PictureFilter
     ) -> [UInt8] {
         precondition(pixels.count == width * height * channels && target.width > 0 && target.height > 0, "a picture of \(width)×\(height)")
-        var result = pixels
-        if target.width != width {
-            let taps = Taps(from: width, to: target.width, filter)
-            result = rows(result, lines: height, width: width, channels: channels, taps)
+        func narrowed(_ source: [UInt8], lines: Int) -> [UInt8] {
+            guard target.width != width else { return source }
+            return rows(source, lines: lines, width: width, channels: channels, Taps(from: width, to: target.width, filter))
         }
-        if target.height != height {
-            let row = target.width * channels
-            result = columns(result, row: row, Taps(from: height, to: target.height, filter))
+        func shortened(_ source: [UInt8], width: Int) -> [UInt8] {
+            guard target.height != height else { return source }
+            return columns(source, row: width * channels, Taps(from: height, to: target.height, filter))
         }
-        return result
+        let isColumnsFirst = target.height < height && height - target.height > 2 * (width - target.width)
+        return isColumnsFirst
+            ? narrowed(shortened(pixels, width: width), lines: target.height) : shortened(narrowed(pixels, lines: height), width: target.width)
     }
 
     private static let precision = 22

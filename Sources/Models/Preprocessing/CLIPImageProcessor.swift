@@ -2,7 +2,7 @@ import Foundation
 import Safetensors
 public import Tensors
 
-/// Pictures as CLIP takes them (`preprocessor_config.json` of a `CLIPImageProcessor`, Pillow backend): resize, crop the middle, normalise.
+/// Pictures as CLIP takes them (`preprocessor_config.json` of a `CLIPImageProcessor`, Pillow 13 as its backend): resize, crop the middle, normalise.
 public struct CLIPImageProcessor: Decodable, Sendable {
     /// A size, as configurations of different age write it.
     public enum Size: Decodable, Sendable, Equatable {
