@@ -109,8 +109,9 @@ public struct DiTSegment: Node {
     func weights(_ part: String, _ files: [File]?) throws -> WeightStore {
         let isLowNoise = part == "transformer_2"
         let files = files ?? [], weights = isLowNoise ? lowNoiseLoraWeights : loraWeights
-        guard weights.count <= files.count, weights.allSatisfy(\.isFinite) else {
-            let name = isLowNoise ? "lowNoiseLora" : "lora"
+        let name = isLowNoise ? "lowNoiseLora" : "lora"
+        guard weights.allSatisfy({ Float($0).isFinite }) else { throw NodeError("'\(name)Weights' \(weights) must be finite numbers") }
+        guard weights.count <= files.count else {
             throw NodeError("'\(name)Weights' has \(weights.count) weights for \(files.count) files of '\(name)'")
         }
         let adapters = try files.enumerated().map { try LowRankAdapter(path: $1.path, weight: $0 < weights.count ? Float(weights[$0]) : 1) }

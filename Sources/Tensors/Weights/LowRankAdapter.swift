@@ -5,7 +5,8 @@ import Safetensors
 ///
 /// Key styles that are read: diffusers and PEFT (`lora_A`, `lora_B`), kohya (`lora_down`, `lora_up`, `alpha`, names with underscores), whole
 /// differences (`diff`, `diff_b`), with the prefixes `transformer.`, `diffusion_model.`, `lora_unet_` and the like, in the names of the
-/// network or of its original checkpoint.
+/// network or of its original checkpoint. Of a file `adapter_model.safetensors`, as PEFT writes it, the hyperparameters are in
+/// `adapter_config.json` beside it.
 public struct LowRankAdapter: Sendable {
     public let path: String
     /// What the changes are multiplied with; 1 as trained.
@@ -26,10 +27,10 @@ public struct LowRankAdapter: Sendable {
     ///
     /// - Throws: ``WeightError`` when it holds no changes, or of a kind that is not supported; `SafetensorsError` when it is damaged.
     public init(path: String, weight: Float = 1) throws {
+        guard weight.isFinite else { throw WeightError(path: path, "the weight of a LoRA must be a finite number, not \(weight)") }
         let file = try SafetensorsFile(path: path)
         self.path = path
         self.weight = weight
-        metadata = try Metadata(file.metadata["lora_adapter_metadata"], path: path)
         var modules: [String: Module] = [:], unknown: [String] = []
         for (key, info) in file.tensors.sorted(by: { $0.key < $1.key }) {
             guard let (suffix, role) = Self.suffixes.first(where: { key.hasSuffix($0.0) }) else {
@@ -49,6 +50,8 @@ public struct LowRankAdapter: Sendable {
         }
         self.modules = modules
         self.unknown = unknown
+        let ownsAlphas = modules.values.contains { $0.alpha != nil }
+        metadata = try file.metadata["lora_adapter_metadata"].map { try Metadata($0, path: path) } ?? (ownsAlphas ? nil : Metadata(beside: path)) ?? Metadata()
     }
 
     private static let suffixes: [(String, WritableKeyPath<Module, StoredPart?> & Sendable)] = [
@@ -66,23 +69,66 @@ public struct LowRankAdapter: Sendable {
         prefixes.first { name.hasPrefix($0) }.map { withoutPrefix(String(name.dropFirst($0.count))) } ?? name
     }
 
-    /// Hyperparameters that diffusers writes beside the tensors.
+    /// Hyperparameters that diffusers writes beside the tensors, and PEFT in a file of their own. The rank needs none: the tensors have it.
     private struct Metadata: Sendable {
         var alpha: Double?
-        var alphas: [String: Double] = [:]
+        /// By what PEFT takes for a regular expression of the end of a module's name; the longest are asked first.
+        var alphas: [(pattern: String, alpha: Double)] = []
         var isRankStabilized = false
 
-        init(_ text: String?, path: String) throws {
-            guard let text else { return }
+        init() {}
+
+        /// - Parameter text: What the file's own metadata says.
+        init(_ text: String, path: String) throws {
             guard let object = try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any] else {
                 throw WeightError(path: path, "its metadata 'lora_adapter_metadata' is not a JSON object")
             }
+            try self.init(object, path: path)
+        }
+
+        /// What stands beside a file that PEFT wrote; nil if there is nothing.
+        init?(beside file: String) throws {
+            let url = URL(filePath: file), neighbour = url.deletingLastPathComponent().appending(path: "adapter_config.json").path
+            guard url.lastPathComponent == "adapter_model.safetensors", let data = FileManager.default.contents(atPath: neighbour) else { return nil }
+            guard let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any] else {
+                throw WeightError(path: neighbour, "is not a JSON object")
+            }
+            try self.init(object, path: neighbour)
+            alpha = alpha ?? 8  // PEFT's own default
+        }
+
+        private init(_ object: [String: Any], path: String) throws {
             // Keys may have the network's name in front: transformer.lora_alpha.
-            func value(_ name: String) -> Any? { object[name] ?? object.first { $0.key.hasSuffix("." + name) }?.value }
-            alpha = (value("lora_alpha") as? NSNumber)?.doubleValue
-            alphas = (value("alpha_pattern") as? [String: NSNumber] ?? [:]).mapValues(\.doubleValue)
-            isRankStabilized = value("use_rslora") as? Bool ?? false
+            func value(_ name: String) -> Any? { (object[name] ?? object.first { $0.key.hasSuffix("." + name) }?.value).flatMap { $0 is NSNull ? nil : $0 } }
+            func number(_ value: Any, _ key: String) throws -> Double {
+                guard let number = (value as? NSNumber)?.doubleValue, number.isFinite else { throw WeightError(path: path, "'\(key)' is \(value), a number expected") }
+                return number
+            }
+            if let type = value("peft_type") as? String, type != "LORA" { throw WeightError(path: path, "peft_type is \(type); LORA can be merged") }
             if value("use_dora") as? Bool == true { throw WeightError(path: path, "is a DoRA, which cannot be merged; LoRA can") }
+            let others = Self.unsupported.filter { value($0).map { $0 as? Bool != false } ?? false }
+            guard others.isEmpty else { throw WeightError(path: path, "\(others.map { "'\($0)'" }.joined(separator: ", ")): such an adapter cannot be merged; plain LoRA can") }
+            // These take something away from the model's own weights before the LoRA is added.
+            if let start = value("init_lora_weights") as? String, ["pissa", "corda", "olora", "loftq", "lora_ga", "mica"].contains(where: start.lowercased().hasPrefix) {
+                throw WeightError(path: path, "init_lora_weights is '\(start)', which changes the model's own weights; convert the adapter to a plain LoRA")
+            }
+            alpha = try value("lora_alpha").map { try number($0, "lora_alpha") }
+            alphas = try (value("alpha_pattern") as? [String: Any] ?? [:]).map { ($0.key, try number($0.value, "alpha_pattern.\($0.key)")) }
+                .sorted { ($0.0.count, $0.0) > ($1.0.count, $1.0) }
+            isRankStabilized = value("use_rslora") as? Bool ?? false
+        }
+
+        private static let unsupported = [
+            "use_qalora", "use_bdlora", "kasa_config", "velora_config", "monteclora_config", "arrow_config", "alora_invocation_tokens", "layer_replication",
+        ]
+
+        /// The alpha of a module, if any is given.
+        func alpha(_ name: String) -> Double? {
+            let own = alphas.first { pattern, _ in
+                if name == pattern || name.hasSuffix("." + pattern) { return true }
+                return (try? Regex("(?:.*\\.)?(?:\(pattern))")).flatMap { try? $0.wholeMatch(in: name) } != nil
+            }
+            return own?.alpha ?? alpha
         }
     }
 
@@ -91,10 +137,10 @@ public struct LowRankAdapter: Sendable {
         if let alpha = module.alpha {
             guard alpha.info.count == 1 else { throw WeightError(path: path, "'\(alpha.info.name)' has shape \(alpha.info.shape), one number expected") }
             let number = alpha.info.dtype == .f64 ? Float(try alpha.file.array(alpha.info.name, of: Double.self)[0]) : try alpha.load().array[0]
+            guard number.isFinite else { throw WeightError(path: path, "LoRA key '\(alpha.info.name)' is \(number); the file is damaged") }
             return weight * number / Float(rank)
         }
-        let own = metadata.alphas.first { name == $0.key || name.hasSuffix("." + $0.key) }?.value
-        guard let alpha = own ?? metadata.alpha else { return weight }
+        guard let alpha = metadata.alpha(name) else { return weight }
         return weight * Float(alpha / (metadata.isRankStabilized ? Double(rank).squareRoot() : Double(rank)))
     }
 }

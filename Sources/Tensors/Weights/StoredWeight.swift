@@ -66,6 +66,15 @@ enum WeightChange: Sendable {
     /// factor·difference.
     case difference(StoredPart, factor: Float)
 
+    /// The tensor of an adapter's file that holds NaN or infinity, if there is one.
+    var damagedPart: StoredPart? {
+        let parts = switch self {
+        case .lowRank(let up, let down, _): [up, down]
+        case .difference(let part, _): [part]
+        }
+        return parts.first { (try? $0.load().isFinite) == false }
+    }
+
     func delta(shape: [Int]) throws -> Tensor {
         switch self {
         case .difference(let part, let factor): return try part.load().reshaped(shape) * factor

@@ -243,7 +243,12 @@ public final class WeightStore: Sendable {
         if isFinite() {
             state.withLock { _ = $0.sound.insert(name) }
         } else {
-            report("tensor '\(name)' holds NaN or infinity; the file is damaged")
+            let changes = weights[name]?.changes ?? []
+            if let part = changes.lazy.compactMap(\.damagedPart).first {
+                report("LoRA \(part.file.file.path): tensor '\(part.info.name)' holds NaN or infinity; the file is damaged")
+            } else {
+                report("tensor '\(name)' holds NaN or infinity\(changes.isEmpty ? "" : " with the LoRA added"); \(changes.isEmpty ? "the file is" : "one of the files is") damaged")
+            }
         }
     }
 
