@@ -252,4 +252,21 @@ struct WeightStoreTests {
         #expect(try said([6, 6], [("a.scale_inv", [6])]).contains("'a.scale_inv' of shape [6] is not part of the model"))
         #expect(try said([6, 6], [], #"{"quantization_config": {"weight_block_size": [128]}}"#).contains("'weight_block_size'"))
     }
+
+    /// Programs mark files whose 8-bit weights have scales, but write the marker into others too.
+    @Test func markedFilesLackNoScale() throws {
+        func said(_ names: [String]) throws -> String {
+            let path = folder.appending(path: "\(UUID().uuidString).safetensors").path
+            let writer = try SafetensorsWriter(path: path)
+            for name in names {
+                writer.begin(name, dtype: name.hasSuffix("scale_weight") ? .f32 : .f8e4m3, elementShape: [1])
+                try [UInt8](repeating: 0, count: name.hasSuffix("scale_weight") ? 4 : 1).withUnsafeBytes { try writer.append($0) }
+            }
+            try writer.finish(sync: false)
+            return message { _ = try WeightStore(path: path) }
+        }
+        let scaled = ["a.weight", "a.scale_weight"]
+        #expect(try said(scaled + ["b.weight", "scaled_fp8"]).contains("8-bit tensor 'b.weight' has no scale ('b.scale_weight')"))
+        for names in [scaled + ["b.weight"], scaled + ["scaled_fp8"], ["a.weight", "b.weight", "scaled_fp8"]] { #expect(try said(names) == "", "\(names)") }
+    }
 }

@@ -126,8 +126,9 @@ public final class WeightStore: Sendable {
     ///
     /// - Throws: ``WeightError`` when a tensor has two, or is stored in a format that is not known.
     private static func tidied(_ stored: [String: StoredWeight], path: String, block: [Int]?) throws -> [String: StoredWeight] {
-        let markers = ["scaled_fp8", "spiece_model"]
-        var result = stored.filter { !markers.contains($0.key) && !$0.key.hasSuffix(WeightScale.formatEnding) }
+        func isMarker(_ name: String) -> Bool { name == "spiece_model" || isScaledMarker(name) }
+        func isScaledMarker(_ name: String) -> Bool { name == "scaled_fp8" || name.hasSuffix(".scaled_fp8") }
+        var result = stored.filter { !isMarker($0.key) && !$0.key.hasSuffix(WeightScale.formatEnding) }
         for (name, weight) in stored.sorted(by: { $0.key < $1.key }) where name.hasSuffix(WeightScale.formatEnding) {
             try WeightScale.checkFormat(name, weight.part, path: path)
         }
@@ -144,6 +145,13 @@ public final class WeightStore: Sendable {
             }
             // Scales of activations: ours are not quantised.
             if name.hasSuffix(".scale_input") || name.hasSuffix(".input_scale") { result[name] = nil }
+        }
+        // The marker says that 8-bit weights have scales. It stands in files without any, too.
+        if stored.keys.contains(where: isScaledMarker), result.values.contains(where: { $0.scale != nil }) {
+            let bare = result.filter { $0.key.hasSuffix(".weight") && $0.value.scale == nil && [.f8e4m3, .f8e5m2].contains($0.value.part.info.dtype) }.keys.min()
+            if let bare {
+                throw WeightError(path: path, "8-bit tensor '\(bare)' has no scale ('\(bare.dropLast(7)).scale_weight'), though the file is marked as scaled (scaled_fp8)")
+            }
         }
         return result
     }
