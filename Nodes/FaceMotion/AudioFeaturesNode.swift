@@ -5,7 +5,7 @@ import Tensors
 /// Speech → features on video frames.
 public struct AudioFeaturesNode: Node {
     public static let type: NodeType = "audio.features"
-    public static let version = 3
+    public static let version = 4
     public static let summary = "Computes features of speech at 50 Hz and lays them on video frames by time stamp."
     public static let cost = NodeCost(threads: .all, memory: 512 << 20)
 
@@ -84,11 +84,11 @@ struct SpeechReader {
     /// Frames per piece, and on either side of it: attention spans a piece, so that memory does not grow with the sound.
     static let piece = 1_500, context = 100
 
-    /// Feature frames `[frames, hidden]` of normalised sound; frame k is centred at sample 320·k + 200.
+    /// Feature frames `[frames, hidden]` of sound; frame k is centred at sample 320·k + 200.
     func read(_ samples: [Float], _ context: NodeContext) throws -> [Float] {
         let hop = network.configuration.hop
         let field = network.configuration.receptiveField
-        var signal = Wav2Vec2.normalized(samples)
+        var signal = network.prepared(samples)
         // A last partial frame, and sound shorter than one frame, are filled with silence.
         let frames = max(1, (signal.count + hop - 1) / hop)
         signal += [Float](repeating: 0, count: max(0, (frames - 1) * hop + field - signal.count))

@@ -29,7 +29,7 @@ struct ConfigurationTests {
         #expect(relative < 1e-5, "\(name): relative error \(relative)")
     }
 
-    @Test(arguments: ["wan_t2v", "wan_animate", "wan_animate_2", "clip", "umt5", "wav2vec2"])
+    @Test(arguments: ["wan_t2v", "wan_animate", "wan_animate_2", "clip", "umt5", "wav2vec2", "masked_umt5", "masked_wav2vec2"])
     func network(_ name: String) throws {
         let expected = try SafetensorsFile(path: "\(folder(name))/outputs.safetensors")
         let results = try evaluate(name)

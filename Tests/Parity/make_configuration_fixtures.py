@@ -3,7 +3,7 @@
     python Tests/Parity/make_configuration_fixtures.py Tests/Fixtures/Configurations
 
 Each folder holds configuration, weights (bf16), inputs, and the outputs of the reference implementation in single precision with those weights.
-`stored` is a text-conditioned Wan transformer in its original names, its matrices in 8-bit floats with scales, with two LoRA files beside it.
+`masked_umt5` and `masked_wav2vec2` have padding (one row of nothing else), and other activations than usual. `stored` is a text-conditioned Wan transformer in its original names, its matrices in 8-bit floats with scales, with two LoRA files beside it.
 Needs torch, diffusers, transformers and safetensors.
 """
 import pathlib
@@ -17,7 +17,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from compare_published import uncompiled_mask  # noqa: E402
 from diffusers.models.transformers import transformer_wan_animate_2  # noqa: E402
 from original_names import original, original_name, restored  # noqa: E402
-from published_cases import CASES, Random  # noqa: E402
+from published_cases import CASES, Random, randomise  # noqa: E402
+from transformers import UMT5Config, UMT5EncoderModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model  # noqa: E402
 
 #: Seeds whose cases are small and show something: patches of 2×2×2, a mask larger than the segment, odd widths, both kinds of norm.
 SEEDS = {"wan_t2v": 1, "wan_animate": 20, "wan_animate_2": 20, "clip": 2, "umt5": 31, "wav2vec2": 28}
@@ -42,6 +43,30 @@ def configurations(root):
         file = next((root / name).glob("*.safetensors"))
         save_file({k: v.bfloat16() for k, v in load_file(file).items()}, file)
         write(root / name, case, case.run(case.model, case.inputs))
+
+
+def masked(root):
+    torch.manual_seed(0)
+    r = Random("masked")
+    model = randomise(UMT5EncoderModel(UMT5Config(vocab_size=30, d_model=20, d_kv=6, d_ff=24, num_layers=2, num_heads=2)), r)
+    ids, mask = torch.randint(0, 30, (2, 9)), torch.tensor([[1] * 5 + [0] * 4, [0] * 9])
+    outputs = {"last_hidden_state": model(ids, attention_mask=mask).last_hidden_state}
+    save(root / "masked_umt5", model, {"input_ids": ids, "attention_mask": mask}, outputs)
+
+    model = randomise(Wav2Vec2Model(Wav2Vec2Config(
+        hidden_size=12, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7, num_conv_pos_embeddings=6,
+        num_conv_pos_embedding_groups=2, feat_extract_norm="layer", do_stable_layer_norm=True, hidden_act="quick_gelu", feat_extract_activation="relu")), r)
+    wave, mask = 0.3 * r.normal(4000) + 0.1, torch.tensor([[1] * 2700 + [0] * 1300])
+    out = model(wave[None], attention_mask=mask, output_hidden_states=True)
+    outputs = {"input_values": wave[None], "hidden_states.1": out.hidden_states[1], "last_hidden_state": out.last_hidden_state}
+    save(root / "masked_wav2vec2", model, {"waveform": wave, "attention_mask": mask}, outputs)
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(root / "masked_wav2vec2")
+
+
+def save(folder, model, inputs, outputs):
+    model.save_pretrained(folder)
+    save_file(contiguous(inputs), folder / "inputs.safetensors")
+    save_file(contiguous(outputs), folder / "outputs.safetensors")
 
 
 def stored(root):
@@ -98,4 +123,5 @@ if __name__ == "__main__":
     transformer_wan_animate_2.create_block_mask = uncompiled_mask
     with torch.no_grad():
         configurations(target)
+        masked(target)
         stored(target)

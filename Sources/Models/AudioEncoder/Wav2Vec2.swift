@@ -1,3 +1,5 @@
+import Foundation
+import Safetensors
 public import Tensors
 
 /// wav2vec 2.0 (Baevski et al., NeurIPS 2020): speech at 16 kHz → one feature frame every 20 ms.
@@ -13,6 +15,9 @@ public struct Wav2Vec2: Sendable {
     let positionWeight, positionBias: Tensor
     let norm: LayerNorm
     let layers: [Layer]
+    let activation, featureActivation: Activation
+    /// Whether the input is to have zero mean and unit variance (`do_normalize` of `preprocessor_config.json`).
+    public let normalizesInput: Bool
 
     struct Convolution: Sendable {
         let weight: Tensor  // [out, in, k]
@@ -33,6 +38,9 @@ public struct Wav2Vec2: Sendable {
         let c: Wav2Vec2Configuration = try weights.configuration()
         try c.check(path: weights.path)
         configuration = c
+        activation = try Activation(c.activation, key: "hidden_act", path: weights.path)
+        featureActivation = try Activation(c.featureActivation, key: "feat_extract_activation", path: weights.path)
+        normalizesInput = try Self.normalizesInput(folder: weights.path)
         let isPrefixed = weights.names.contains { $0.hasPrefix("wav2vec2.") }
         let root = isPrefixed ? weights.scope("wav2vec2") : weights.root
         convolutions = c.convDim.indices.map { index in
@@ -100,7 +108,30 @@ public struct Wav2Vec2: Sendable {
         public let last: Tensor
     }
 
-    /// Zero mean and unit variance, as the network expects its input.
+    /// What `preprocessor_config.json` says of the input; a folder without one, or a single file, has the reference's defaults.
+    ///
+    /// - Throws: `WeightError` when it asks for another sampling rate, or cannot be read.
+    private static func normalizesInput(folder: String) throws -> Bool {
+        struct Settings: Decodable {
+            var do_normalize: Bool?
+            var sampling_rate: Int?
+        }
+        let path = "\(folder)/preprocessor_config.json"
+        guard let data = FileManager.default.contents(atPath: path) else { return true }
+        let settings: Settings
+        do {
+            settings = try JSONDecoder().decode(Settings.self, text: data)
+        } catch {
+            throw WeightError(path: path, "is not a feature extractor's: \(JSONDecoder.words(error))")
+        }
+        if let rate = settings.sampling_rate, rate != 16_000 { throw WeightError(path: path, "sampling_rate is \(rate), 16000 expected") }
+        return settings.do_normalize ?? true
+    }
+
+    /// Sound as this network takes it: normalised, or as it is.
+    public func prepared(_ samples: [Float]) -> [Float] { normalizesInput ? Self.normalized(samples) : samples }
+
+    /// Zero mean and unit variance, as most networks expect their input.
     public static func normalized(_ samples: [Float]) -> [Float] {
         guard !samples.isEmpty else { return samples }
         let mean = samples.reduce(0.0) { $0 + Double($1) } / Double(samples.count)
@@ -118,20 +149,27 @@ public struct Wav2Vec2: Sendable {
 
     /// Runs the network.
     ///
-    /// - Parameter samples: Normalised, 16 kHz, at least ``Wav2Vec2Configuration/receptiveField`` of them.
-    public func callAsFunction(_ samples: [Float]) -> Output {
+    /// - Parameters:
+    ///   - samples: As ``prepared(_:)`` makes them, 16 kHz, at least ``Wav2Vec2Configuration/receptiveField`` of them.
+    ///   - count: Samples that are sound, at least as many; padding follows, and is not attended to. Nil: all, and nothing is masked.
+    public func callAsFunction(_ samples: [Float], count: Int? = nil) -> Output {
+        precondition(count.map { (configuration.receptiveField...samples.count).contains($0) } ?? true, "\(count ?? 0) of \(samples.count) samples are sound")
         precondition(samples.count >= configuration.receptiveField, "too few samples: \(samples.count)")
         var x = Tensor(samples, [1, samples.count])
         for convolution in convolutions {
-            x = normed(x.conv1d(convolution.weight, convolution.bias, stride: convolution.stride), convolution).gelu()
+            x = featureActivation(normed(x.conv1d(convolution.weight, convolution.bias, stride: convolution.stride), convolution))
         }
         let features = projectionNorm(x.transposed)  // [frames, conv]
         var h = projection(features)  // [frames, hidden]
+        let frames = h.shape[0], seen = count.map(frameCount) ?? frames
+        // Padded frames are zeros to the positional convolution.
+        if seen < frames { h = h.sliced(0, 0..<seen).padded(0, after: frames - seen) }
+        let mask = count.map { _ in Tensor((0..<frames * frames).map { $0 % frames < seen ? 0 : -.infinity }, [frames, frames]) }
         h = h + position(h)
         if !configuration.isStable { h = norm(h) }
         var states = [h]
         for layer in layers {
-            h = configuration.isStable ? stable(h, layer) : plain(h, layer)
+            h = configuration.isStable ? stable(h, layer, mask) : plain(h, layer, mask)
             states.append(h)
         }
         return Output(features: features, hiddenStates: states, last: configuration.isStable ? norm(h) : h)
@@ -151,24 +189,24 @@ public struct Wav2Vec2: Sendable {
         let y = h.transposed.conv1d(
             positionWeight, positionBias, padding: Padding(pad, pad), groups: configuration.positionGroups)
         // An even kernel gives one frame too many, at the end.
-        return y.sliced(1, 0..<frames).gelu().transposed
+        return featureActivation(y.sliced(1, 0..<frames)).transposed
     }
 
-    private func attend(_ x: Tensor, _ layer: Layer) -> Tensor {
-        layer.out(attention(layer.q(x), layer.k(x), layer.v(x), heads: configuration.heads))
+    private func attend(_ x: Tensor, _ layer: Layer, _ mask: Tensor?) -> Tensor {
+        layer.out(attention(layer.q(x), layer.k(x), layer.v(x), heads: configuration.heads, bias: mask))
     }
 
     private func feedForward(_ x: Tensor, _ layer: Layer) -> Tensor {
-        layer.feedForwardOut(layer.feedForwardIn(x).gelu())
+        layer.feedForwardOut(activation(layer.feedForwardIn(x)))
     }
 
-    private func plain(_ x: Tensor, _ layer: Layer) -> Tensor {
-        let y = layer.attentionNorm(x + attend(x, layer))
+    private func plain(_ x: Tensor, _ layer: Layer, _ mask: Tensor?) -> Tensor {
+        let y = layer.attentionNorm(x + attend(x, layer, mask))
         return layer.finalNorm(y + feedForward(y, layer))
     }
 
-    private func stable(_ x: Tensor, _ layer: Layer) -> Tensor {
-        let y = x + attend(layer.attentionNorm(x), layer)
+    private func stable(_ x: Tensor, _ layer: Layer, _ mask: Tensor?) -> Tensor {
+        let y = x + attend(layer.attentionNorm(x), layer, mask)
         return y + feedForward(layer.finalNorm(y), layer)
     }
 }

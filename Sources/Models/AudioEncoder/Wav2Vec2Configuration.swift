@@ -24,6 +24,10 @@ public struct Wav2Vec2Configuration: Decodable, Sendable {
     public var positionKernel: Int
     public var positionGroups: Int
     public var eps: Float
+    /// Of the feed-forward layers.
+    public var activation: String
+    /// Of the convolutions, and of the positional one.
+    public var featureActivation: String
 
     enum CodingKeys: String, CodingKey {
         case hiddenSize = "hidden_size"
@@ -39,6 +43,33 @@ public struct Wav2Vec2Configuration: Decodable, Sendable {
         case positionKernel = "num_conv_pos_embeddings"
         case positionGroups = "num_conv_pos_embedding_groups"
         case eps = "layer_norm_eps"
+        case activation = "hidden_act"
+        case featureActivation = "feat_extract_activation"
+    }
+
+    /// Missing keys have the defaults of the reference implementation.
+    public init(from decoder: any Decoder) throws {
+        let c = try decoder.container(keyedBy: CodingKeys.self)
+        func value<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T { try c.decodeIfPresent(T.self, forKey: key) ?? standard }
+        hiddenSize = try value(.hiddenSize, 768)
+        layers = try value(.layers, 12)
+        heads = try value(.heads, 12)
+        intermediateSize = try value(.intermediateSize, 3072)
+        convDim = try value(.convDim, [512, 512, 512, 512, 512, 512, 512])
+        convKernel = try value(.convKernel, [10, 3, 3, 3, 3, 2, 2])
+        convStride = try value(.convStride, [5, 2, 2, 2, 2, 2, 2])
+        convBias = try value(.convBias, false)
+        let norm = try value(.featureNorm, "group")
+        guard let featureNorm = FeatureNorm(rawValue: norm) else {
+            throw DecodingError.dataCorruptedError(forKey: .featureNorm, in: c, debugDescription: "'\(norm)', where 'group' and 'layer' are known,")
+        }
+        self.featureNorm = featureNorm
+        isStable = try value(.isStable, false)
+        positionKernel = try value(.positionKernel, 128)
+        positionGroups = try value(.positionGroups, 16)
+        eps = try value(.eps, 1e-5)
+        activation = try value(.activation, "gelu")
+        featureActivation = try value(.featureActivation, "gelu")
     }
 
     /// Samples from one feature frame to the next.
@@ -56,11 +87,11 @@ public struct Wav2Vec2Configuration: Decodable, Sendable {
         guard sizes.allSatisfy({ (1...65_536).contains($0) }), !convDim.isEmpty, convDim.count == convKernel.count,
             convDim.count == convStride.count, convDim.count <= 16, layers <= 1000, hiddenSize % heads == 0,
             hiddenSize % positionGroups == 0,
-            eps > 0
+            eps > 0, eps.isFinite
         else {
             throw WeightError(
                 path: path,
-                "config.json: sizes of a wav2vec 2.0 network must be positive, conv_dim, conv_kernel and conv_stride equally long, and hidden_size a multiple of heads and groups"
+                "config.json: sizes of a wav2vec 2.0 network must be positive, conv_dim, conv_kernel and conv_stride equally long, layer_norm_eps above 0, and hidden_size a multiple of heads and groups"
             )
         }
     }

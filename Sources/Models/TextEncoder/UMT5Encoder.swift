@@ -107,7 +107,7 @@ public struct UMT5Encoder: Sendable {
 
     /// - Parameters:
     ///   - tokens: Token numbers, below the vocabulary's size.
-    ///   - isKept: Which tokens are attended to; padding is not.
+    ///   - isKept: Which tokens are attended to; padding is not. Where there is nothing but padding all of it is, evenly, as in the reference.
     /// - Returns: `[tokens, dim]`, padded positions included; pipelines set those to zero.
     /// - Throws: `WeightError` when a layer that did not fit in memory cannot be read.
     public func callAsFunction(_ tokens: [Int], isKept: [Bool]) throws -> Tensor {
@@ -115,6 +115,7 @@ public struct UMT5Encoder: Sendable {
         precondition(tokens.count == isKept.count && tokens.allSatisfy { $0 >= 0 && $0 < c.vocabulary }, "token numbers outside the vocabulary")
         let count = tokens.count
         var x = embedding.rows(tokens)
+        let isAnyKept = isKept.contains(true)
         let buckets = (-(count - 1)...(count - 1)).map(bucket)
         for index in 0..<layers.count {
             layers.prefetch(index + 1)
@@ -125,13 +126,15 @@ public struct UMT5Encoder: Sendable {
                     for query in 0..<count {
                         for key in 0..<count {
                             let value = table[buckets[key - query + count - 1] * c.heads + head]
-                            out[(head * count + query) * count + key] = isKept[key] ? value : -.infinity
+                            out[(head * count + query) * count + key] = isKept[key] ? value : isAnyKept ? -.infinity : 0
                         }
                     }
                 }
             }
             let y = x.rmsNorm(layer.attentionNorm, eps: c.eps)
-            let attended = attention(y.linear(layer.q), y.linear(layer.k), y.linear(layer.v), heads: c.heads, scale: 1, bias: bias)
+            // Beside the mask of the reference, a huge number, scores vanish: zero queries, no biases.
+            let q = isAnyKept ? y.linear(layer.q) : Tensor(zeros: [count, c.heads * c.keyDim])
+            let attended = attention(q, y.linear(layer.k), y.linear(layer.v), heads: c.heads, scale: 1, bias: bias)
             x += attended.linear(layer.o)
             let z = x.rmsNorm(layer.feedForwardNorm, eps: c.eps)
             x += (z.linear(layer.gate).geluTanh() * z.linear(layer.up)).linear(layer.down)
