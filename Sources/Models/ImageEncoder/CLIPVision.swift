@@ -49,7 +49,7 @@ public struct CLIPVision: Sendable {
             guard sizes.allSatisfy({ (1...65_536).contains($0) }), layers <= 1000, imageSize <= 16_384, channels <= 64, patchSize <= 1024, hiddenSize % heads == 0, imageSize >= patchSize else {
                 throw refuse("sizes must be within 1 … 65536, num_hidden_layers at most 1000, hidden_size a multiple of num_attention_heads, image_size at least patch_size")
             }
-            guard ["gelu", "quick_gelu"].contains(activation) else { throw refuse("hidden_act is '\(activation)'; gelu and quick_gelu are known") }
+            guard eps > 0, eps.isFinite else { throw refuse("layer_norm_eps is \(eps), a number above 0 expected") }
         }
     }
 
@@ -60,6 +60,7 @@ public struct CLIPVision: Sendable {
     let preNorm, postNorm: LayerNorm
     let layers: LayerStack<Layer>
     let projection: Tensor?
+    let activation: Activation
 
     struct Layer: Sendable {
         let attentionNorm, feedForwardNorm: LayerNorm
@@ -81,13 +82,12 @@ public struct CLIPVision: Sendable {
     ///
     /// - Throws: `WeightError` when the configuration or any tensor does not fit.
     public init(_ weights: WeightStore) throws {
-        struct Whole: Decodable { var vision_config: Configuration? }
         let weights = weights.translated(by: .clipVision)
         let root = weights.names.contains { $0.hasPrefix("vision_model.") } ? weights.scope("vision_model") : weights.root
-        let c = try weights.configuration.isEmpty
-            ? Configuration(readOff: root) : weights.configuration(Whole.self).vision_config ?? weights.configuration()
+        let c = try weights.configuration.isEmpty ? Configuration(readOff: root) : Self.configuration(weights)
         try c.check(path: weights.path)
         configuration = c
+        activation = try Activation(c.activation, key: "hidden_act", path: weights.path)
         let d = c.hiddenSize
         let side = c.imageSize / c.patchSize
         classEmbedding = root.tensor("embeddings.class_embedding", shape: [d]).reshaped(1, d)
@@ -115,8 +115,18 @@ public struct CLIPVision: Sendable {
         try weights.finish()
     }
 
-    private func activated(_ x: Tensor) -> Tensor {
-        configuration.activation == "gelu" ? x.gelu() : (x * 1.702).silu() / 1.702
+    /// The configuration of the network alone, or in that of a whole CLIP.
+    private static func configuration(_ weights: WeightStore) throws -> Configuration {
+        struct Whole: Decodable {
+            var vision_config: Configuration?
+            var projection_dim: Int?
+            var architectures: [String]?
+        }
+        let whole: Whole = try weights.configuration()
+        guard var vision = whole.vision_config else { return try weights.configuration() }
+        // Both halves of a whole CLIP are projected to one width, which stands at the top.
+        if whole.architectures?.first == "CLIPModel" { vision.projectionDim = whole.projection_dim ?? 512 }
+        return vision
     }
 
     /// - Parameter pixels: Normalised picture, `[channels, size, size]`.
@@ -134,7 +144,7 @@ public struct CLIPVision: Sendable {
             let layer = try layers[index]
             let y = layer.attentionNorm(x)
             x += layer.out(attention(layer.q(y), layer.k(y), layer.v(y), heads: c.heads))
-            x += layer.feedForwardOut(activated(layer.feedForwardIn(layer.feedForwardNorm(x))))
+            x += layer.feedForwardOut(activation(layer.feedForwardIn(layer.feedForwardNorm(x))))
             states.append(x)
         }
         let pooled = postNorm(x.sliced(0, 0..<1))

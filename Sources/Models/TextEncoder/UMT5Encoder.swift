@@ -47,9 +47,13 @@ public struct UMT5Encoder: Sendable {
             func refuse(_ message: String) -> WeightError { WeightError(path: path, "config.json: \(message)") }
             let sizes = [dim, keyDim, feedForwardDim, heads, buckets]
             guard sizes.allSatisfy({ (1...65_536).contains($0) }), heads * keyDim <= 65_536, (1...1000).contains(layers),
-                (1...10_000_000).contains(vocabulary), buckets >= 4, buckets % 4 == 0, maximumDistance > buckets / 4 else {
+                (1...10_000_000).contains(vocabulary), buckets >= 4, buckets % 4 == 0 else {
                 throw refuse("sizes must be within 1 … 65536, num_layers at most 1000, relative_attention_num_buckets a multiple of 4")
             }
+            guard maximumDistance > buckets / 4 else {
+                throw refuse("relative_attention_max_distance is \(maximumDistance), more than a quarter of relative_attention_num_buckets, \(buckets / 4), expected")
+            }
+            guard eps > 0, eps.isFinite else { throw refuse("layer_norm_epsilon is \(eps), a number above 0 expected") }
             guard feedForward == "gated-gelu" else { throw refuse("feed_forward_proj is '\(feedForward)'; gated-gelu is known") }
         }
     }

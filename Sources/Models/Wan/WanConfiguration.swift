@@ -94,18 +94,39 @@ public struct WanConfiguration: Decodable, Sendable {
         heads = try value(.heads, 40)
         headDim = try value(.headDim, 128)
         let isAnimate = className == "WanAnimateTransformer3DModel"
-        inChannels = try value(.inChannels, isAnimate ? 36 : 16)
-        outChannels = try c.decodeIfPresent(Int.self, forKey: .outChannels) ?? (isAnimate ? 16 : inChannels)
+        // What is missing has a default; what is null, or 0 for the output, follows from the other channels.
+        func channels(_ key: CodingKeys, _ standard: Int) throws -> Int? {
+            guard c.contains(key) else { return standard }
+            let count = try c.decodeIfPresent(Int.self, forKey: key)
+            guard count.map({ (0...65_536).contains($0) }) ?? true else {
+                throw DecodingError.dataCorruptedError(forKey: key, in: c, debugDescription: "\(count ?? 0) channels")
+            }
+            return count
+        }
+        let own = try channels(.inChannels, isAnimate ? 36 : 16), out = try channels(.outChannels, 16).flatMap { $0 == 0 ? nil : $0 }
+        if isAnimate {
+            let latent = try channels(.latentChannels, 16)
+            guard own != nil || latent != nil else {
+                throw DecodingError.dataCorruptedError(forKey: .inChannels, in: c, debugDescription: "in_channels and latent_channels are both null")
+            }
+            let known = latent ?? ((own ?? 0) - 4) / 2
+            latentChannels = known
+            inChannels = own ?? 2 * known + 4
+            outChannels = out ?? known
+        } else {
+            latentChannels = try c.decodeIfPresent(Int.self, forKey: .latentChannels)
+            inChannels = own ?? 16
+            outChannels = out ?? inChannels
+        }
         textDim = try value(.textDim, 4096)
         freqDim = try value(.freqDim, 256)
         ffnDim = try value(.ffnDim, 13824)
         layers = try value(.layers, 40)
         crossAttentionNorm = try value(.crossAttentionNorm, true)
         eps = try value(.eps, 1e-6)
-        imageDim = try c.decodeIfPresent(Int.self, forKey: .imageDim)
+        imageDim = c.contains(.imageDim) || !isAnimate ? try c.decodeIfPresent(Int.self, forKey: .imageDim) : 1280
         addedKeyValueDim = try c.decodeIfPresent(Int.self, forKey: .addedKeyValueDim)
         imagePositions = try c.decodeIfPresent(Int.self, forKey: .imagePositions)
-        latentChannels = try c.decodeIfPresent(Int.self, forKey: .latentChannels)
         motionSize = try value(.motionSize, 512)
         motionStyleDim = try value(.motionStyleDim, 512)
         motionDim = try value(.motionDim, 20)
@@ -168,6 +189,7 @@ public struct WanConfiguration: Decodable, Sendable {
             throw refuse("patch_size needs three numbers, and all sizes must be within 1 … 65536")
         }
         guard (1...1000).contains(layers) else { throw refuse("num_layers is \(layers), 1 … 1000 expected") }
+        guard eps > 0, eps.isFinite else { throw refuse("eps is \(eps), a number above 0 expected") }
         guard headDim % 2 == 0, headDim >= 6, freqDim % 2 == 0 else { throw refuse("attention_head_dim and freq_dim must be even") }
         guard (imageDim == nil) == (addedKeyValueDim == nil) else {
             throw refuse("image_dim and added_kv_proj_dim go together")
@@ -177,6 +199,9 @@ public struct WanConfiguration: Decodable, Sendable {
             throw refuse("text_len and refer_stride must be positive, refer_offset_… at least −1")
         }
         guard isAnimate else { return }
+        if let latentChannels, inChannels != 2 * latentChannels + 4 {
+            throw refuse("in_channels is \(inChannels), 2 · latent_channels + 4 = \(2 * latentChannels + 4) expected")
+        }
         let animate = [motionSize, motionStyleDim, motionDim, motionOutputDim, faceHiddenDim, faceHeads, faceInterval]
         guard animate.allSatisfy({ (1...65_536).contains($0) }), faceHeads * faceHiddenDim <= 65_536, motionSize >= 8, motionSize & (motionSize - 1) == 0,
             motionDim <= motionOutputDim
