@@ -11,11 +11,23 @@ public struct CLIPImageProcessor: Decodable, Sendable {
         case exact(height: Int, width: Int)
 
         private enum CodingKeys: String, CodingKey { case shortestEdge = "shortest_edge", height, width }
+        private struct AnyKey: CodingKey {
+            let stringValue: String
+            var intValue: Int? { nil }
+            init(stringValue: String) { self.stringValue = stringValue }
+            init?(intValue: Int) { nil }
+        }
 
         public init(from decoder: any Decoder) throws {
             if let side = try? decoder.singleValueContainer().decode(Int.self) {
                 self = .shortestEdge(side)
                 return
+            }
+            let all = try decoder.container(keyedBy: AnyKey.self)
+            let other = try all.allKeys.filter { try CodingKeys(stringValue: $0.stringValue) == nil && !all.decodeNil(forKey: $0) }.map(\.stringValue).min()
+            if let other {
+                throw DecodingError.dataCorrupted(
+                    .init(codingPath: decoder.codingPath, debugDescription: "'\(other)', where shortest_edge or height and width are known,"))
             }
             let c = try decoder.container(keyedBy: CodingKeys.self)
             if let side = try c.decodeIfPresent(Int.self, forKey: .shortestEdge) {
@@ -42,7 +54,7 @@ public struct CLIPImageProcessor: Decodable, Sendable {
     let mean, std: [Float]
 
     private enum CodingKeys: String, CodingKey {
-        case doResize = "do_resize", size, resample, doCrop = "do_center_crop", crop = "crop_size"
+        case doPad = "do_pad", padSize = "pad_size", doResize = "do_resize", size, resample, doCrop = "do_center_crop", crop = "crop_size"
         case doRescale = "do_rescale", factor = "rescale_factor", doNormalize = "do_normalize", mean = "image_mean", std = "image_std"
     }
 
@@ -52,24 +64,33 @@ public struct CLIPImageProcessor: Decodable, Sendable {
         func refuse(_ key: CodingKeys, _ message: String) -> DecodingError {
             .dataCorruptedError(forKey: key, in: c, debugDescription: message)
         }
-        size = try value(.doResize, true) ? value(.size, .shortestEdge(224)) : nil
-        let number = try value(.resample, 3)
+        /// As the reference has it: what is missing is done, null is no, and what is to be done has its values.
+        func does(_ key: CodingKeys) throws -> Bool { c.contains(key) ? try c.decodeIfPresent(Bool.self, forKey: key) ?? false : true }
+        func setting<T: Decodable>(_ key: CodingKeys, _ standard: T) throws -> T { c.contains(key) ? try c.decode(T.self, forKey: key) : standard }
+        size = try does(.doResize) ? setting(.size, .shortestEdge(224)) : nil
+        let number = try size == nil ? 3 : setting(.resample, 3)
         guard let filter = PictureFilter(rawValue: number) else {
             throw refuse(.resample, "resample is \(number); 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) and 5 (Hamming) are known")
         }
         self.filter = filter
-        if try value(.doCrop, true) {
-            switch try value(.crop, Size.exact(height: 224, width: 224)) {
-            case .shortestEdge(let side): crop = (side, side)
+        if try does(.doCrop) {
+            switch try setting(.crop, Size.exact(height: 224, width: 224)) {
+            case .shortestEdge(let side):
+                guard (try? c.decode(Int.self, forKey: .crop)) != nil else { throw refuse(.crop, "shortest_edge, where height and width are known,") }
+                crop = (side, side)
             case .exact(let height, let width): crop = (height, width)
             }
         } else {
             crop = nil
         }
-        factor = try value(.doRescale, true) ? value(.factor, 1 / 255) : 1
-        let normalizes = try value(.doNormalize, true)
-        mean = normalizes ? try value(.mean, [0.48145466, 0.4578275, 0.40821073]) : [0, 0, 0]
-        std = normalizes ? try value(.std, [0.26862954, 0.26130258, 0.27577711]) : [1, 1, 1]
+        factor = try does(.doRescale) ? setting(.factor, 1 / 255) : 1
+        let normalizes = try does(.doNormalize)
+        mean = normalizes ? try setting(.mean, [0.48145466, 0.4578275, 0.40821073]) : [0, 0, 0]
+        std = normalizes ? try setting(.std, [0.26862954, 0.26130258, 0.27577711]) : [1, 1, 1]
+        // Without a size, pictures of one size, as they are here, are padded by nothing.
+        if try value(.doPad, false), c.contains(.padSize), try !c.decodeNil(forKey: .padSize) {
+            throw refuse(.padSize, "do_pad with a size is not known")
+        }
         guard mean.count == 3, std.count == 3, std.allSatisfy({ $0 > 0 }) else {
             throw refuse(.mean, "image_mean and image_std must have three values, deviations above 0")
         }
