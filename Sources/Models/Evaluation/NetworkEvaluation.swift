@@ -19,18 +19,31 @@ public enum NetworkEvaluation {
         model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile,
         precision: Precision = .f32, steps: [Int] = [4, 20]
     ) throws -> [String: Tensor] {
-        if SchedulerEvaluation.isScheduler(path) { return try SchedulerEvaluation(path).evaluate(inputs, steps: steps) }
-        if let outputs = try PreprocessingEvaluation.evaluate(path, inputs) { return outputs }
+        if let outputs = try SchedulerEvaluation.isScheduler(path)
+            ? SchedulerEvaluation(path).evaluate(inputs, steps: steps) : PreprocessingEvaluation.evaluate(path, inputs)
+        {
+            guard adapters.isEmpty, precision == .f32 else { throw WeightError(path: path, "has no weights: neither a LoRA nor a precision applies") }
+            return outputs
+        }
         let weights = try WeightStore(path: path, precision: precision, adapters: adapters, residentLimit: residentLimit)
         let name = try weights.className()
         let reader = Inputs(file: inputs, model: name)
+        func allow(_ precisions: Precision...) throws {
+            guard precisions.contains(precision) else {
+                throw WeightError(path: path, "precision \(precision.rawValue) is not for \(name), which takes \(precisions.map(\.rawValue).joined(separator: " or "))")
+            }
+        }
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
         case "WanAnimate2Transformer3DModel": return try wanAnimate2(weights, reader)
         case "CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel": return try clip(weights, reader)
         case "UMT5EncoderModel", "UMT5ForConditionalGeneration", "UMT5Model": return try umt5(weights, reader)
-        case "AutoencoderKLWan": return try autoencoder(weights, reader)
-        case "Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining": return try wav2vec2(weights, reader)
+        case "AutoencoderKLWan":
+            try allow(.f32, .bf16)
+            return try autoencoder(weights, reader)
+        case "Wav2Vec2Model", "Wav2Vec2ForCTC", "Wav2Vec2ForPreTraining":
+            try allow(.f32)
+            return try wav2vec2(weights, reader)
         default:
             throw WeightError(
                 path: path,
@@ -46,39 +59,68 @@ public enum NetworkEvaluation {
 
         func has(_ name: String) -> Bool { file.tensors[name] != nil }
 
-        /// - Parameter shape: −1 for any size.
+        /// Refuses inputs that the network does not take: a name with a mistake would be without effect otherwise.
+        func allow(_ names: [String]) throws { try NetworkEvaluation.allow(names, in: file, model) }
+
+        /// - Parameter shape: −1 for any size but 0.
         func tensor(_ name: String, _ shape: [Int]) throws -> Tensor {
             guard has(name) else {
                 throw SafetensorsError(.mismatch, path: file.file.path, "a \(model) needs the input '\(name)' \(shape)")
             }
+            if let found = file.tensors[name]?.shape, found.contains(0) { throw refuse("'\(name)' \(found) is empty") }
             return try Tensor(file, name, shape: shape)
         }
 
-        /// Integers or floats.
+        /// Integers or floats, all of them finite.
         func numbers(_ name: String) throws -> [Double] {
             guard let info = file.tensors[name] else {
                 throw SafetensorsError(.mismatch, path: file.file.path, "a \(model) needs the input '\(name)'")
             }
-            switch info.dtype {
-            case .i64: return try file.array(name, of: Int64.self).map { Double($0) }
-            case .i32: return try file.array(name, of: Int32.self).map { Double($0) }
-            default: return try Tensor(file, name).array.map { Double($0) }
+            guard info.count > 0 else { throw refuse("'\(name)' \(info.shape) is empty") }
+            let numbers: [Double] = switch info.dtype {
+            case .i64: try file.array(name, of: Int64.self).map { Double($0) }
+            case .i32: try file.array(name, of: Int32.self).map { Double($0) }
+            default: try Tensor(file, name).array.map { Double($0) }
+            }
+            guard numbers.allSatisfy(\.isFinite) else { throw refuse("'\(name)' holds NaN or infinity") }
+            return numbers
+        }
+
+        func integers(_ name: String) throws -> [Int] {
+            try numbers(name).map {
+                guard let number = Int(exactly: $0) else { throw refuse("'\(name)' holds \($0), whole numbers expected") }
+                return number
             }
         }
 
         func refuse(_ message: String) -> SafetensorsError { SafetensorsError(.mismatch, path: file.file.path, message) }
     }
 
+    /// Refuses a file that holds anything but these.
+    static func allow(_ names: [String], in file: SafetensorsFile, _ model: String) throws {
+        guard let other = file.tensors.keys.filter({ !names.contains($0) }).min() else { return }
+        throw SafetensorsError(.mismatch, path: file.file.path, "holds '\(other)'; a \(model) takes \(names.map { "'\($0)'" }.joined(separator: ", "))")
+    }
+
     private static func wan(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try WanTransformer(weights)
         let c = model.configuration
+        try inputs.allow(
+            ["hidden_states", "timestep", "timestep_per_token", "encoder_hidden_states"] + (c.imageDim == nil ? [] : ["encoder_hidden_states_image"])
+                + (c.isAnimate ? ["pose_hidden_states", "face_pixel_values"] : []))
         let x = try inputs.tensor("hidden_states", [-1, c.inChannels, -1, -1, -1])
         let batch = x.shape[0]
         guard zip(x.shape.dropFirst(2), c.patchSize).allSatisfy({ $0 > 0 && $0 % $1 == 0 }) else {
             throw inputs.refuse("'hidden_states' \(x.shape) does not split into patches \(c.patchSize)")
         }
         let text = try inputs.tensor("encoder_hidden_states", [batch, -1, c.textDim])
-        let image = c.imageDim == nil ? nil : try inputs.tensor("encoder_hidden_states_image", [-1, -1, c.imageDim ?? -1])
+        let image = try c.imageDim.map { width in
+            let name = "encoder_hidden_states_image"
+            guard let positions = c.imagePositions else { return try inputs.tensor(name, [batch, -1, width]) }
+            // Tokens of two pictures, which a network with learned positions takes, are two items of the batch.
+            guard positions % 2 == 0 else { throw WeightError(path: weights.path, "config.json: pos_embed_seq_len is \(positions): no two pictures have so many tokens") }
+            return try inputs.tensor(name, [2 * batch, positions / 2, width])
+        }
         if image != nil, text.shape[1] != 512 { throw inputs.refuse("an image-conditioned Wan takes 512 text tokens, not \(text.shape[1])") }
         var pose: Tensor?
         var face: Tensor?
@@ -113,6 +155,9 @@ public enum NetworkEvaluation {
     private static func wanAnimate2(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try WanAnimate2Transformer(weights)
         let c = model.configuration
+        try inputs.allow(
+            ["reference_latents", "reference_condition", "reference_text", "latents", "condition", "text", "timestep", "origin_len", "origin_area"]
+                + (c.imageDim == nil ? [] : ["reference_image_embeds", "image_embeds"]))
         func pass(_ prefix: String, latents: String, condition: String) throws -> (x: Tensor, context: WanAnimate2Transformer.Conditioning) {
             let x = try inputs.tensor(latents, [-1, -1, -1, -1]), y = try inputs.tensor(condition, [-1] + x.shape.dropFirst())
             guard x.shape[0] + y.shape[0] == c.inChannels, zip(x.shape.dropFirst(), c.patchSize).allSatisfy({ $0 % $1 == 0 }) else {
@@ -129,11 +174,17 @@ public enum NetworkEvaluation {
         func stacked(_ values: [Tensor]) -> Tensor { Tensor.stacked(values.map { $0.reshaped([1, $0.shape[0]] + heads) }) }
         var extent: (frames: Int, plane: Int)?
         if inputs.has("origin_len") || inputs.has("origin_area") {
-            let length = try inputs.numbers("origin_len").map { Int($0) }, area = try inputs.numbers("origin_area").map { Int($0) }
-            guard length.count == 1, area.count == 2, length[0] >= 0, area.allSatisfy({ (1...100_000).contains($0) }) else {
-                throw inputs.refuse("'origin_len' must be one number of frames, 'origin_area' height and width")
+            let length = try inputs.integers("origin_len"), area = try inputs.integers("origin_area")
+            guard length.count == 1, area.count == 2, (0...1_000_000).contains(length[0]), area.allSatisfy({ (1...100_000).contains($0) }) else {
+                throw inputs.refuse("'origin_len' must be one number of frames, at most 1000000, 'origin_area' height and width, at most 100000")
             }
             extent = (length[0] / 4 + 1, area[0] * area[1] / 256)
+            // Keys and values stand for all of it, as they are and as attention orders them.
+            let bytes = Double(length[0] / 4 + 2) * Double(area[0] * area[1] / 256) * Double(4 * 4 * c.dim), memory = Double(MemoryLimit.bytes())
+            guard bytes < memory else {
+                throw inputs.refuse(
+                    "'origin_len' \(length[0]) and 'origin_area' \(area) take \(String(format: "%.1f", bytes / 1e9)) GB, and this process may use \(String(format: "%.1f", memory / 1e9)) GB")
+            }
         }
         var outputs = [
             "reference_sample": sample, "reference_keys": stacked(reference.layers.map(\.k)), "reference_values": stacked(reference.layers.map(\.v)),
@@ -155,6 +206,7 @@ public enum NetworkEvaluation {
     private static func clip(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try CLIPVision(weights)
         let c = model.configuration
+        try inputs.allow(["pixel_values"])
         let pixels = try inputs.tensor("pixel_values", [-1, c.channels, c.imageSize, c.imageSize])
         let results = try (0..<pixels.shape[0]).map { try model(pixels.selected(0, $0)) }
         func stacked(_ value: (CLIPVision.Output) -> Tensor) -> Tensor { Tensor.stacked(results.map(value)) }
@@ -169,7 +221,8 @@ public enum NetworkEvaluation {
 
     private static func umt5(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try UMT5Encoder(weights)
-        let tokens = try inputs.numbers("input_ids").map { Int($0) }
+        try inputs.allow(["input_ids", "attention_mask"])
+        let tokens = try inputs.integers("input_ids")
         let mask = try inputs.has("attention_mask") ? inputs.numbers("attention_mask").map { $0 != 0 } : [Bool](repeating: true, count: tokens.count)
         guard let shape = inputs.file.tensors["input_ids"]?.shape, shape.count == 2, mask.count == tokens.count,
             tokens.allSatisfy({ $0 >= 0 && $0 < model.configuration.vocabulary })
@@ -190,6 +243,7 @@ public enum NetworkEvaluation {
     private static func autoencoder(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let vae = try AutoencoderKLWan(weights)
         let c = vae.configuration
+        try inputs.allow(["video", "image", "latents_standardised"])
         var outputs: [String: Tensor] = [:]
         // Tiles are cut in pixels, which a patchified layout has fewer of.
         let tiling = c.patchSize == 1 ? VAETiling(size: 24, stride: 16) : nil
@@ -219,12 +273,23 @@ public enum NetworkEvaluation {
 
     private static func wav2vec2(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try Wav2Vec2(weights)
-        let waveform = try inputs.tensor("waveform", [-1]).array
-        guard waveform.count >= model.configuration.receptiveField else {
-            throw inputs.refuse("'waveform' has \(waveform.count) samples; at least \(model.configuration.receptiveField) are needed")
+        try inputs.allow(["waveform", "attention_mask"])
+        let waveform = try inputs.tensor("waveform", [-1]).array, needed = model.configuration.receptiveField
+        guard waveform.count >= needed else {
+            throw inputs.refuse("'waveform' has \(waveform.count) samples; at least \(needed) are needed")
         }
-        let samples = Wav2Vec2.normalized(waveform)
-        let result = model(samples)
+        let samples = model.prepared(waveform)
+        var sound: Int?
+        if inputs.has("attention_mask") {
+            let mask = try inputs.integers("attention_mask")
+            // Like the reference, which counts the ones: padding is at the end.
+            let count = mask.firstIndex(of: 0) ?? mask.count
+            guard mask.count == samples.count, mask[..<count].allSatisfy({ $0 == 1 }), mask[count...].allSatisfy({ $0 == 0 }), count >= needed else {
+                throw inputs.refuse("'attention_mask' must be \(samples.count) numbers: at least \(needed) ones, then zeros")
+            }
+            sound = count
+        }
+        let result = model(samples, count: sound)
         var outputs = [
             "input_values": Tensor(samples).unsqueezed(0), "extract_features": result.features.unsqueezed(0),
             "last_hidden_state": result.last.unsqueezed(0),

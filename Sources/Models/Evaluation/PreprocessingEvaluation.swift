@@ -52,6 +52,9 @@ public enum PreprocessingEvaluation {
     private static func clip(_ path: String, _ inputs: SafetensorsFile) throws -> [String: Tensor] {
         let processor = try CLIPImageProcessor(folder: path)
         let names = inputs.tensors.keys.filter { $0.hasPrefix("image") }.sorted()
+        if let other = inputs.tensors.keys.filter({ !$0.hasPrefix("image") }).min() {
+            throw SafetensorsError(.mismatch, path: inputs.file.path, "holds '\(other)'; pictures are named 'image…' here")
+        }
         guard !names.isEmpty else { throw SafetensorsError(.mismatch, path: inputs.file.path, "has no tensor 'image…' of bytes [height, width, 3]") }
         return Dictionary(uniqueKeysWithValues: try names.map { name in
             let picture = try Pictures(inputs, name, rank: 3, channels: 3)
@@ -68,6 +71,7 @@ public enum PreprocessingEvaluation {
             return values.permuted(3, 0, 1, 2).unsqueezed(0)
         }
         func signed(_ byte: UInt8) -> Float { Float(byte) / 127.5 - 1 }
+        try NetworkEvaluation.allow(["image", "pose", "face", "mask"], in: inputs, "Wan-Animate")
         var outputs: [String: Tensor] = [:]
         if inputs.tensors["image"] != nil {
             let p = try Pictures(inputs, "image", rank: 3, channels: 3)

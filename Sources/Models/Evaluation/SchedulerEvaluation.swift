@@ -17,7 +17,9 @@ struct SchedulerEvaluation {
     /// `noise` (the first sample) and `model_outputs` `[steps, …]` → `sigmas`, `timesteps` and `samples` `[steps + 1, …]`; or `noise` and numbers
     /// `a` and `b`, which stand for the network a·sample + b·timestep/1000 → the same and `model_outputs`, under `stepsN.` for every number of steps.
     func evaluate(_ inputs: SafetensorsFile, steps: [Int]) throws -> [String: Tensor] {
+        try NetworkEvaluation.allow(["noise", "model_outputs", "a", "b"], in: inputs, configuration.className)
         let noise = try Tensor(inputs, "noise")
+        guard noise.count > 0 else { throw SafetensorsError(.mismatch, path: inputs.file.path, "'noise' \(noise.shape) is empty") }
         guard inputs.tensors["model_outputs"] == nil, inputs.tensors["a"] != nil, inputs.tensors["b"] != nil else {
             let velocities = try Tensor(inputs, "model_outputs", shape: [-1] + noise.shape)
             guard velocities.shape[0] > 0 else { throw SafetensorsError(.mismatch, path: inputs.file.path, "'model_outputs' has no steps") }
