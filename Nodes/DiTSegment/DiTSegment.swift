@@ -5,7 +5,7 @@ import Tensors
 /// Generates the latent of one segment: the denoising loop of METHOD §2, of the network that the model names.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 6
+    public static let version = 7
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
@@ -83,7 +83,7 @@ public struct DiTSegment: Node {
     var guidanceMotion = 2.5
     @Parameter("Wan: weight of prompt (and face, and driving clip); 1 turns their guidance off.", name: "guidance.prompt", in: 1...20)
     var guidancePrompt = 1.0
-    @Parameter("Wan 2.2 of two networks: the weight at low noise; not set: guidance.prompt.", name: "guidance.lowNoise", in: 1...20)
+    @Parameter("Wan 2.2 of two networks: the weight at low noise, whatever guidance.prompt is (diffusers has none where that is 1); not set: guidance.prompt.", name: "guidance.lowNoise", in: 1...20)
     var guidanceLowNoise: Double? = nil
     @Parameter("WanTransformer3DModel: size of the film; not set: that of 'firstPicture'.") var size: PixelSize? = nil
     @Parameter("WanTransformer3DModel: frames of the film, 1 + 4k.", in: 1...1201) var frames = 81

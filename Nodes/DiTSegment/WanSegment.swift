@@ -34,14 +34,18 @@ struct WanSegment {
         func latent(after extra: Int = 0) -> [Int] { [channels, latents + extra, h, w] }
     }
 
-    func shape(frames: Int, width: Int, height: Int, _ c: WanConfiguration) throws -> Shape {
+    /// - Parameter framesAdvice: How the number of frames is mended, where it is not 1 + 4k.
+    func shape(
+        frames: Int, width: Int, height: Int, _ c: WanConfiguration, framesAdvice: String = "plan with whole: true and extend the clips by video.fit"
+    ) throws -> Shape {
         let stride = vae.spatialStride
         let unit = (rows: stride * c.patchSize[1], columns: stride * c.patchSize[2])
         guard width > 0, height > 0, height % unit.rows == 0, width % unit.columns == 0 else {
-            throw NodeError("a film of \(width)×\(height): sides must be multiples of \(unit.columns) and \(unit.rows); video.fit and image.fit bring clips and pictures to such a size")
+            let sides = unit.columns == unit.rows ? "both sides must be multiples of \(unit.rows)" : "the width must be a multiple of \(unit.columns), the height of \(unit.rows)"
+            throw NodeError("a film of \(width)×\(height): \(sides); video.fit and image.fit bring clips and pictures to such a size")
         }
         guard frames % 4 == 1 else {
-            throw NodeError("a segment of \(frames) frames, 1 + 4k expected: plan with whole: true and extend the clips by video.fit")
+            throw NodeError("a segment of \(frames) frames, 1 + 4k expected: \(framesAdvice)")
         }
         guard c.patchSize[0] == 1, vae.latentChannels == c.outChannels else {
             throw NodeError("the autoencoder has \(vae.latentChannels) latent channels, the network gives \(c.outChannels); use the one that it was trained with")

@@ -109,7 +109,8 @@ struct WanVideoSegment {
         if let wanted = node.size, wanted != size {
             throw NodeError("'firstPicture' is \(size.width)×\(size.height), size: \(wanted.width)x\(wanted.height); bring it there by image.fit")
         }
-        return try segment.shape(frames: node.frames, width: size.width, height: size.height, c)
+        let below = max(1, (node.frames - 1) / 4 * 4 + 1)
+        return try segment.shape(frames: node.frames, width: size.width, height: size.height, c, framesAdvice: "set frames: \(below) or \(below + 4)")
     }
 
     private func known(_ shape: Shape, _ c: WanConfiguration) throws -> Known {

@@ -140,7 +140,7 @@ struct WanPipelineTests {
         func failure(_ name: String, _ overlays: [String], _ inputs: [String], _ settings: [String]) throws -> String {
             let folder = Self.fixture(name)
             let (graph, messages) = load(
-                "wan-video", overlays, settings: settings + ["animate.with.steps=1", "animate.with.frames=5"],
+                "wan-video", overlays, settings: ["animate.with.steps=1", "animate.with.frames=5"] + settings,
                 inputs: ["model=\(folder)"] + inputs.map { "\($0)=\(folder)/inputs.safetensors" })
             let loaded = try #require(graph, "\(messages)")
             let summary = try UnderstudyEngine(store: CacheStore(root: bench.makeFolder()), catalogue: Self.catalogue)
@@ -152,7 +152,9 @@ struct WanPipelineTests {
         let blind = try failure("pipeline_wan_i2v", ["image", "tensors"], ["picture", "tensors"], ["begin.with.size=32x48"])
         #expect(blind.contains("wire 'image'"), "\(blind)")
         let size = try failure("pipeline_wan_t2v", ["tensors"], ["tensors"], ["animate.with.size=40x24"])
-        #expect(size.contains("multiples of 16"), "\(size)")
+        #expect(size.contains("both sides must be multiples of 16;"), "\(size)")
+        let frames = try failure("pipeline_wan_t2v", ["tensors"], ["tensors"], ["animate.with.size=48x32", "animate.with.frames=7"])
+        #expect(frames.contains("a segment of 7 frames, 1 + 4k expected: set frames: 5 or 9"), "\(frames)")
     }
 
     @Test("every combination of overlays is a whole graph")
