@@ -92,7 +92,7 @@ extension SafetensorsFile {
         do {
             return try JSONDecoder().decode(M.self, text: Data(text.utf8))
         } catch {
-            throw NodeError("\(file.path): metadata of a '\(port)' does not decode: \(error)")
+            throw NodeError("\(file.path): metadata of a '\(port)' is wrong: \(JSONDecoder.words(error))")
         }
     }
 
