@@ -1,10 +1,13 @@
 import CFFmpeg
+import WholeFiles
 
 /// FFmpeg writes to stderr by itself unless told not to; errors reach the user as `MediaError`.
 let quietFFmpeg: Void = av_log_set_level(AV_LOG_QUIET)
 
-/// FFmpeg's own words for an error number.
+/// The words for an error number of FFmpeg: the system's if it is one of the system's.
 func describe(_ error: Int32) -> String {
+    // FFmpeg's own are four letters, and far from these.
+    if (-4095 ... -1).contains(error) { return SystemReason.text(-error) }
     var buffer = [CChar](repeating: 0, count: 256)
     guard av_strerror(error, &buffer, buffer.count) == 0 else { return "error \(error)" }
     return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)

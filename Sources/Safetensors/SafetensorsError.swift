@@ -3,6 +3,7 @@
 #else
     import Darwin
 #endif
+import WholeFiles
 
 /// Why a safetensors file could not be read or written; the message names the file and the remedy.
 public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
@@ -31,6 +32,6 @@ public struct SafetensorsError: Error, Sendable, CustomStringConvertible {
     static func refused(_ what: String, path: String) -> SafetensorsError {
         let code = errno
         let remedy = code == ENOSPC ? "; free some disk space, or move the cache with --cache" : ""
-        return SafetensorsError(.inputOutput, path: path, "cannot \(what): \(String(cString: strerror(code)))\(remedy)")
+        return SafetensorsError(.inputOutput, path: path, "cannot \(what): \(SystemReason.text(code))\(remedy)")
     }
 }

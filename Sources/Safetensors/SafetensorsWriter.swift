@@ -1,6 +1,7 @@
 import CLinux
 import Dispatch
 import Foundation
+import WholeFiles
 
 /// Writes a safetensors file front to back, one tensor after another, without knowing their lengths beforehand.
 ///
@@ -227,7 +228,7 @@ public final class SafetensorsWriter {
         try willCreate?()
         descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else {
-            throw SafetensorsError(.inputOutput, path: path, "cannot create the file: \(String(cString: strerror(errno)))")
+            throw SafetensorsError(.inputOutput, path: path, "cannot create the file: \(SystemReason.text(errno))")
         }
     }
 

@@ -98,7 +98,7 @@ extension Execution {
                 try ValueCatalog.slice(source, frames: slice.frames, to: writer)
                 try sink.finish("value", writer)
             } catch {
-                throw NodeError("cutting \(slice.text) for '\(instance)': \(error)")
+                throw NodeError("cutting \(slice.text) for '\(instance)': \(StoreError.text(error))")
             }
         }
     }

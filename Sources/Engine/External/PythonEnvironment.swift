@@ -1,6 +1,7 @@
 import Foundation
 import Locking
 import NodeKit
+import WholeFiles
 
 /// A Python environment for a set of requirements, shared by the nodes that have the same.
 ///
@@ -40,7 +41,7 @@ public struct PythonEnvironment: Sendable {
         do {
             try FileManager.default.createDirectory(atPath: environments, withIntermediateDirectories: true)
         } catch {
-            throw StoreError("cannot make the folder '\(environments)': \(error.localizedDescription); choose another cache with --cache")
+            throw StoreError("cannot make the folder '\(environments)': \(SystemReason.text(of: error, withPath: false)); choose another cache with --cache")
         }
         var lock: KeyLock?
         while true {

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import NodeKit
+import WholeFiles
 
 /// The cache on disk: artifacts by content, an SQLite index of what made them, the journal of runs.
 ///
@@ -108,6 +109,8 @@ public final class CacheStore: Sendable {
         guard let error = error as? DatabaseError else { return error }
         let reason = error.message ?? "\(error.resultCode)"
         switch error.resultCode {
+        case .SQLITE_IOERR where SystemReason.hasLimit(RLIMIT_FSIZE):
+            return StoreError("the index '\(root)/index.sqlite' cannot be written: \(reason); raise the file-size limit (ulimit -f)")
         case .SQLITE_FULL,
             .SQLITE_IOERR where room(in: root) < spareSize:
             return StoreError(

@@ -1,5 +1,6 @@
 import Foundation
 import Locking
+import WholeFiles
 
 /// The sign that a run is using the store: a locked file that the kernel unlocks when the process dies, however it dies.
 ///
@@ -113,6 +114,6 @@ extension StoreError {
         case EMFILE: remedy = "; raise the limit of open files (ulimit -n)"
         default: remedy = ""
         }
-        return StoreError("\(message): \(String(cString: strerror(code)))\(remedy)")
+        return StoreError("\(message): \(SystemReason.text(code))\(remedy)")
     }
 }

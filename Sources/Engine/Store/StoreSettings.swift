@@ -1,5 +1,6 @@
 import Foundation
 import GraphKit
+import WholeFiles
 
 /// What a user set for a store: `config.yaml` in its folder.
 public struct StoreSettings: Sendable, Hashable {
@@ -56,7 +57,7 @@ extension CacheStore {
         do {
             try Data(text.utf8).write(to: URL(fileURLWithPath: settingsPath), options: .atomic)
         } catch {
-            throw StoreError("cannot write '\(settingsPath)': \(error.localizedDescription)")
+            throw StoreError("cannot write '\(settingsPath)': \(SystemReason.text(of: error, withPath: false))")
         }
     }
 }

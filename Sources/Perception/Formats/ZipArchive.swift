@@ -1,5 +1,6 @@
 import CZlib
 import Foundation
+import WholeFiles
 
 /// A zip file in memory: names and contents of its entries, stored or deflated (what `.npz` files and folders sent as one
 /// file are made of). Zip64 sizes are understood; encryption and other methods are refused.
@@ -30,7 +31,7 @@ public struct ZipArchive: Sendable {
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
         } catch {
-            throw PerceptionError("'\(path)' cannot be read: \(error.localizedDescription)")
+            throw PerceptionError("'\(path)' cannot be read: \(SystemReason.text(of: error, withPath: false))")
         }
         func fail(_ what: String) -> PerceptionError { PerceptionError("'\(path)' is not a whole zip file: \(what)") }
         // The end record stands before a comment of at most 65 535 bytes.

@@ -1,5 +1,6 @@
 import Foundation
 import NodeKit
+import WholeFiles
 
 /// What the store knows of an action that was done.
 public struct ActionRecord: Sendable, Hashable, Codable {
@@ -53,10 +54,5 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     public init(_ description: String) { self.description = description }
 
     /// What an error says, in the system's words where Foundation only wraps them.
-    public static func text(_ error: any Error) -> String {
-        guard let error = error as? CocoaError else { return (error as? any LocalizedError)?.errorDescription ?? "\(error)" }
-        let path = error.filePath.map { "'\($0)': " } ?? ""
-        if let cause = error.underlying as? POSIXError { return path + String(cString: strerror(cause.code.rawValue)) }
-        return path + error.localizedDescription
-    }
+    public static func text(_ error: any Error) -> String { SystemReason.text(of: error) }
 }
