@@ -1,26 +1,22 @@
 import Foundation
+import WholeFiles
 
 /// Writes a tar archive (POSIX ustar) file by file; no dates or owners, so that the same contents give the same bytes.
 public final class TarWriter {
     public let path: String
-    private let handle: FileHandle
+    private let output: OpenFile
     private var isFinished = false
 
     /// - Throws: `MediaError` if the file cannot be created.
     public init(path: String) throws {
         self.path = path
-        guard FileManager.default.createFile(atPath: path, contents: nil), let handle = FileHandle(forWritingAtPath: path) else {
-            throw MediaError(.inputOutput, path: path, "cannot create the file")
+        guard let output = OpenFile(descriptor: open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)) else {
+            throw MediaError(.inputOutput, path: path, "cannot create the file: \(SystemReason.text(errno))")
         }
-        self.handle = handle
+        self.output = output
     }
 
-    deinit {
-        if !isFinished {
-            try? handle.close()
-            unlink(path)
-        }
-    }
+    deinit { if !isFinished { unlink(path) } }
 
     /// Adds one file.
     ///
@@ -57,14 +53,11 @@ public final class TarWriter {
         guard !isFinished else { return }
         try write([UInt8](repeating: 0, count: 1024))
         isFinished = true
-        do { try handle.close() } catch {
-            throw MediaError(.inputOutput, path: path, "cannot complete the file: \(error.localizedDescription)")
-        }
     }
 
     private func write(_ bytes: [UInt8]) throws {
-        do { try handle.write(contentsOf: bytes) } catch {
-            throw MediaError(.inputOutput, path: path, "cannot write the file: \(error.localizedDescription)")
+        guard bytes.withUnsafeBytes({ output.append($0) }) else {
+            throw MediaError(.inputOutput, path: path, "cannot write the file: \(SystemReason.text(errno))")
         }
     }
 }

@@ -115,6 +115,18 @@ import Testing
         #expect(error?.description.contains("0 bytes") == true)
     }
 
+    @Test("films and archives that cannot be created say where and why") func uncreatableFiles() throws {
+        try FileManager.default.createDirectory(atPath: scratch.file("place"), withIntermediateDirectories: true)
+        for (path, reason) in [(scratch.file("none/film"), "No such file or directory"), (scratch.file("place"), "Is a directory")] {
+            for attempt in [
+                { _ = try VideoWriter(path: path, size: FrameSize(16, 16), timeBase: Rational(1, 25)) }, { _ = try TarWriter(path: path) },
+            ] {
+                let error = #expect(throws: MediaError.self) { try attempt() }
+                #expect(error?.description == "\(path): cannot create the file: \(reason)")
+            }
+        }
+    }
+
     @Test func cutAndFlippedFilms() throws {
         let whole = scratch.file("whole.mp4")
         var options = VideoWriter.Options()

@@ -19,7 +19,7 @@ final class Muxer {
         context.pointee.flags |= AVFMT_FLAG_BITEXACT
         let opened = avio_open(&context.pointee.pb, "file:" + path, AVIO_FLAG_WRITE)
         guard opened >= 0 else {
-            avformat_free_context(context)
+            // (All properties are set: `deinit` frees the context.)
             throw MediaError(.inputOutput, path: path, "cannot create the file: \(describe(opened))")
         }
     }
