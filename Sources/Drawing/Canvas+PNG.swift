@@ -1,14 +1,15 @@
 import CCairo
+import WholeFiles
 
 extension Canvas {
-    /// Writes the picture as a PNG file.
+    /// Writes the picture as a PNG file, which takes its name when it is whole.
     ///
     /// - Throws: `DrawingError.png` when the file cannot be written.
     public func writePNG(to path: String) throws {
-        cairo_surface_flush(surface)
-        let status = cairo_surface_write_to_png(surface, path)
-        guard status == CAIRO_STATUS_SUCCESS else {
-            throw DrawingError.png(path: path, reason: Canvas.text(status))
+        do {
+            try WholeFile.write(png(), to: path)
+        } catch let error as FileFailure {
+            throw DrawingError.png(path: path, reason: error.reason)
         }
     }
 

@@ -14,7 +14,7 @@ public enum DrawingError: Error, CustomStringConvertible {
         case .pixelCount(let expected, let found):
             "pixel array holds \(found) bytes where \(expected) are needed"
         case .png(let path, let reason):
-            "cannot write PNG \(path): \(reason)"
+            "cannot write PNG '\(path)': \(reason)"
         }
     }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Media
 import NodeKit
+import WholeFiles
 
 /// Writes a cached value in a form that other programs open, chosen by the file name's extension.
 public enum Export {
@@ -18,7 +19,7 @@ public enum Export {
         }
     }
 
-    /// Writes the artifact.
+    /// Writes the artifact; what was at the path is replaced once the new file is whole.
     ///
     /// - Parameters:
     ///   - path: Where to; its extension says in which form. A `file` is copied as it is.
@@ -32,8 +33,7 @@ public enum Export {
         }
         let value = try ValueCatalog.open(artifact)
         if form == "safetensors" || artifact.type == .file {
-            try copy(artifact.path, to: path)
-            return
+            return try WholeFile.copy(artifact.path, to: path)
         }
         switch (form, value) {
         case ("mp4", let sequence as any FrameSequence): try film(sequence.frames, to: path)
@@ -46,25 +46,28 @@ public enum Export {
                 throw NodeError("a '\(artifact.type)' has no picture")
             }
             try preview.writePNG(to: path)
-        case ("csv", _): try Data(table(of: value).csv().utf8).write(to: URL(filePath: path))
-        case ("json", _): try Data(table(of: value).json().utf8).write(to: URL(filePath: path))
+        case ("csv", _): try WholeFile.write(Data(table(of: value).csv().utf8), to: path)
+        case ("json", _): try WholeFile.write(Data(table(of: value).json().utf8), to: path)
         default: throw NodeError("a '\(artifact.type)' cannot be written as '.\(form)'")
         }
-    }
-
-    private static func copy(_ source: String, to path: String) throws {
-        if FileManager.default.fileExists(atPath: path) { try FileManager.default.removeItem(atPath: path) }
-        try FileManager.default.copyItem(atPath: source, toPath: path)
     }
 
     private static func film(_ frames: FrameStore, to path: String) throws {
         let timeline = frames.timeline
         let timeBase = Media.Rational(Int64(timeline.timeBase.numerator), Int64(timeline.timeBase.denominator))
-        let writer = try VideoWriter(path: path, size: FrameSize(frames.width, frames.height), timeBase: timeBase)
-        for frame in 0..<timeline.count {
-            try frames.withFrame(frame) { try writer.write($0, ticks: timeline.timestamps[frame]) }
+        let file = try WholeFile(path: path)
+        // MP4 is not written front to back.
+        guard file.isNew else { throw FileFailure(path: path, reason: "it is no regular file") }
+        do {
+            let writer = try VideoWriter(path: file.temporary, size: FrameSize(frames.width, frames.height), timeBase: timeBase)
+            for frame in 0..<timeline.count {
+                try frames.withFrame(frame) { try writer.write($0, ticks: timeline.timestamps[frame]) }
+            }
+            try writer.finish(end: timeline.end)
+        } catch let error as MediaError {
+            throw MediaError(error.code, path: path, error.message)
         }
-        try writer.finish(end: timeline.end)
+        try file.commit()
     }
 
     /// A value as rows of numbers: one row per frame, joint or sample.

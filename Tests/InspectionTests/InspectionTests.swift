@@ -83,6 +83,26 @@ struct InspectionTests {
         }
     }
 
+    @Test("an export that cannot be written says so, and what was there stays") func exportsThatCannotBeWritten() throws {
+        let folder = try bench.makeFolder()
+        for (type, form) in [(PortType.video, "mp4"), (.video, "safetensors"), (.image, "png"), (.audio, "wav"), (.pose, "png"), (.pose, "csv"), (.table, "json")] {
+            let place = "\(folder)/\(type).\(form)"
+            try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+            try Data("kept".utf8).write(to: URL(filePath: "\(place)/file"))
+            for (path, reason) in [(place, "is a folder"), ("\(folder)/none/x.\(form)", "there is no folder")] {
+                let error = #expect(throws: (any Error).self) { try Export.write(try sample(type), to: path) }
+                let text = "\(try #require(error))"
+                #expect(text.contains(path) && text.contains(reason), "\(text)")
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: place) == ["file"])
+        }
+        let half = Artifact(type: .pose, path: "\(folder)/gone", digest: try sample(.pose).digest)
+        try Data("kept".utf8).write(to: URL(filePath: "\(folder)/old.csv"))
+        #expect(throws: (any Error).self) { try Export.write(half, to: "\(folder)/old.csv") }
+        #expect(try String(contentsOfFile: "\(folder)/old.csv", encoding: .utf8) == "kept")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(".") } == [])
+    }
+
     @Test func exportedPicturesFilmsAndSoundsHoldTheirValues() throws {
         let folder = try bench.makeFolder()
         try Export.write(try sample(.image), to: "\(folder)/image.png")

@@ -1,5 +1,6 @@
 import CFFmpeg
 import Foundation
+import WholeFiles
 
 /// Encodes pictures as PNG, without loss; the same pixels give the same bytes.
 public enum PNGWriter {
@@ -73,11 +74,11 @@ func copyRows(_ pixels: UnsafeRawBufferPointer, rowBytes: Int, rows: Int, into f
     }
 }
 
-/// Writes a file through a temporary one beside it, so that no half-written file is ever seen under its name.
+/// Writes a file that takes its name when it is whole.
 func writeFile(_ bytes: [UInt8], to path: String) throws {
     do {
-        try Data(bytes).write(to: URL(fileURLWithPath: path), options: .atomic)
+        try WholeFile.write(bytes, to: path)
     } catch {
-        throw MediaError(.inputOutput, path: path, "cannot write the file: \(error.localizedDescription)")
+        throw MediaError(.inputOutput, path: path, "cannot write the file: \(error.reason)")
     }
 }

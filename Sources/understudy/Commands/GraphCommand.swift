@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GraphKit
+import WholeFiles
 
 struct GraphCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,7 +27,7 @@ struct GraphCommand: ParsableCommand {
             case .svg: graph.svg()
             }
         if let out {
-            try Data(text.utf8).write(to: URL(filePath: out))
+            try WholeFile.write(Data(text.utf8), to: out)
         } else {
             print(text)
         }

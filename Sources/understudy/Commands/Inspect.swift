@@ -4,6 +4,7 @@ import Foundation
 import GraphKit
 import Inspection
 import NodeKit
+import WholeFiles
 
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,7 +47,7 @@ struct Inspect: ParsableCommand {
         var table = TextTable()
         for fact in inspection.facts { table.add("  \(fact.label)", fact.value) }
         if let preview = inspection.preview {
-            try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)
+            try WholeFile.makeFolder(out)
             let path = "\(out)/\(instance).\(port).png"
             try preview.writePNG(to: path)
             table.add("  picture", path)

@@ -3,6 +3,7 @@ import Foundation
 import Models
 import Safetensors
 import Tensors
+import WholeFiles
 
 extension Precision: ExpressibleByArgument {}
 
@@ -38,26 +39,28 @@ struct ModelCommand: ParsableCommand {
             guard type == nil || type == .typeRegular || type == .typeSymbolicLink else {
                 throw Failure.usage("error: '\(output)' is no file, and would be replaced by one; name another output")
             }
-            let started = Date()
+            let started = ContinuousClock.now
+            let file = try WholeFile(path: output)
             let adapters = try adapters.map { try LowRankAdapter(path: $0.path, weight: $0.weight) }
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
                 try NetworkEvaluation.evaluate(
                     model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) },
                     inputs: SafetensorsFile(path: inputs), precision: precision, steps: steps)
             }
-            unlink(output + ".part")
-            let writer = try SafetensorsWriter(path: output + ".part", headerCapacity: 4096 + 256 * outputs.count)
+            let writer = try SafetensorsWriter(path: file.temporary, headerCapacity: 4096 + 256 * outputs.count)
             var table = TextTable()
-            for (name, value) in outputs.sorted(by: { $0.key < $1.key }) {
-                try writer.write(name, value.array, shape: value.shape)
-                table.add(name, "[\(value.shape.map(String.init).joined(separator: ", "))]")
+            do {
+                for (name, value) in outputs.sorted(by: { $0.key < $1.key }) {
+                    try writer.write(name, value.array, shape: value.shape)
+                    table.add(name, "[\(value.shape.map(String.init).joined(separator: ", "))]")
+                }
+                try writer.finish(sync: false)
+            } catch let error as SafetensorsError where error.path == file.temporary {
+                throw SafetensorsError(error.code, path: output, error.message)
             }
-            _ = try writer.finish(sync: true)
-            guard rename(output + ".part", output) == 0 else {
-                throw Failure.node("error: cannot write '\(output)': \(String(cString: strerror(errno)))")
-            }
+            try file.commit()
             print(table.text)
-            print("\(outputs.count) tensors in \(output), \(durationText(Date().timeIntervalSince(started)))")
+            print("\(outputs.count) tensors in \(output), \(durationText((ContinuousClock.now - started) / .seconds(1)))")
         }
     }
 }

@@ -4,6 +4,7 @@ import Foundation
 import GraphKit
 import Inspection
 import NodeKit
+import WholeFiles
 
 struct Report: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -49,13 +50,12 @@ struct Report: ParsableCommand {
             title: "\(run.graph), run \(run.id)",
             facts: [
                 .init("status", run.status.rawValue), .init("instances", counts(run)), .init("started", run.started.formatted(.iso8601)),
-                .init("took", run.ended.map { durationText($0.timeIntervalSince(run.started)) } ?? "not ended"),
+                .init("took", run.tookText ?? "not ended"),
                 .init("graph file", run.path),
             ],
             graph: svg(graph, entries: entries), rows: rows(entries), films: films, previews: previews)
-        let folder = URL(filePath: out).deletingLastPathComponent().path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try Data(page.html.utf8).write(to: URL(filePath: out))
+        try WholeFile.makeFolder(URL(filePath: out).deletingLastPathComponent().path)
+        try WholeFile.write(Data(page.html.utf8), to: out)
         print("\(out): \(entries.count) instances, \(previews.count) values, \(films.count) films")
     }
 

@@ -18,7 +18,7 @@ struct Runs: ParsableCommand {
             table.add("run", "graph", "status", "started", "took", "instances")
             for run in try Journal(store: store.open()).runs(limit: max(limit, 1)) {
                 let counts = run.counts.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
-                table.add("\(run.id)", run.graph, run.status.rawValue, run.started.formatted(date: .numeric, time: .standard), run.ended.map { durationText($0.timeIntervalSince(run.started)) } ?? "", counts)
+                table.add("\(run.id)", run.graph, run.status.rawValue, run.started.formatted(date: .numeric, time: .standard), run.tookText ?? "", counts)
             }
             print(table.text)
         }
@@ -108,4 +108,9 @@ struct Runs: ParsableCommand {
             print(table.text)
         }
     }
+}
+
+extension JournalRun {
+    /// How long it took, by the clock when it began and ended, which may have been set in between; nil when it has not ended.
+    var tookText: String? { ended.map { durationText($0.timeIntervalSince(started)) } }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GraphKit
+import WholeFiles
 
 struct Schema: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,7 +14,7 @@ struct Schema: ParsableCommand {
     func run() throws {
         let text = GraphSchema.json(catalogue: try nodes.catalogue(store).mapValues(\.description))
         if let out {
-            try Data(text.utf8).write(to: URL(filePath: out))
+            try WholeFile.write(Data(text.utf8), to: out)
         } else {
             print(text)
         }
