@@ -55,7 +55,7 @@ extension Execution {
                 continue
             }
             for instance in state.instances(of: node) where state.results[instance] == nil {
-                items.append(.init(node: node, instance: instance, elapsed: started[instance].map(now.timeIntervalSince)))
+                items.append(.init(node: node, instance: instance, elapsed: started[instance].map { max(now.timeIntervalSince($0), 0) }))
             }
         }
         let forecaster = Forecaster(state: state, models: models ?? [:], items: items)

@@ -34,6 +34,7 @@ final class Execution: @unchecked Sendable {
     var warned: Set<String> = []
     let lease: Lease
     let start = Date()
+    private let begin = ContinuousClock.now
     let state: GraphState
     var scheduler: Scheduler
     var runID: Int64 = 0
@@ -178,7 +179,7 @@ final class Execution: @unchecked Sendable {
         let outputs = status == .done ? try export() : [:]
         let summary = RunSummary(
             run: runID, graph: graph.name, status: status, ran: ran, cached: cached, failures: failures,
-            skipped: skipped, stopped: stopped, outputs: outputs, seconds: Date().timeIntervalSince(start), nodeSeconds: nodeSeconds)
+            skipped: skipped, stopped: stopped, outputs: outputs, seconds: (ContinuousClock.now - begin) / .seconds(1), nodeSeconds: nodeSeconds)
         return summary
     }
 

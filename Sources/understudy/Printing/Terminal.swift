@@ -96,6 +96,8 @@ struct TextTable {
 
 /// `1.2 s`, `3 min 04 s`.
 func durationText(_ seconds: Double) -> String {
+    // Between times of a clock that was set meanwhile.
+    guard seconds >= 0, seconds < 1e8 else { return "unknown" }
     if seconds < 0.0995 { return String(format: "%.0f ms", seconds * 1000) }
     if seconds < 60 { return String(format: "%.1f s", seconds) }
     let whole = Int(seconds.rounded())
