@@ -1,5 +1,6 @@
 import CCrypto
 import Foundation
+import WholeFiles
 
 /// A SHA-256 digest.
 ///
@@ -96,9 +97,12 @@ public struct Digest: Hashable, Sendable, Comparable, Codable, CustomStringConve
     ///
     /// - Throws: When the file cannot be opened or read.
     public static func ofFile(_ path: String) throws -> Digest {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw NodeError("cannot read '\(path)'; check that it exists and may be read") }
+        // A pipe would be waited for otherwise, until somebody writes to it.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw unreadable(path) }
         defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw unreadable(path) }
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
         let hasher = Hasher256()
         // Small enough to be hashed while it is still in the processor's cache.
@@ -108,10 +112,25 @@ public struct Digest: Hashable, Sendable, Comparable, Codable, CustomStringConve
             let count = read(descriptor, buffer.baseAddress, buffer.count)
             if count == 0 { return hasher.finish() }
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw NodeError("cannot read '\(path)': \(String(cString: strerror(errno)))") }
+            guard count > 0 else { throw NodeError("cannot read '\(path)': \(SystemReason.text(errno))") }
             hasher.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
     }
+}
+
+/// Why a file cannot be read, with the remedy. To be called when the system has just refused it, or it is no regular file.
+package func unreadable(_ path: String) -> NodeError {
+    var (code, status) = (errno, stat())
+    if stat(path, &status) != 0 { code = errno }
+    let kind: String? = switch status.st_mode & S_IFMT {
+    case S_IFDIR: "a folder"
+    case S_IFIFO: "a pipe"
+    case S_IFSOCK: "a socket"
+    case S_IFCHR, S_IFBLK: "a device"
+    default: nil
+    }
+    guard let kind else { return NodeError("cannot read '\(path)': \(SystemReason.text(code)); check that it exists and may be read") }
+    return NodeError("cannot read '\(path)': it is \(kind), not a regular file; put what it gives into a file, and name that")
 }
 
 /// An incremental SHA-256.

@@ -110,7 +110,7 @@ final class StoreReader {
     func digest(ofSource path: String, isArtifact: Bool = false) throws -> Digest {
         let name = isArtifact ? "artifact:\(path)" : path
         guard let state = FileState(source: path) else {
-            throw NodeError("cannot read '\(path)'; check that it exists and may be read")
+            throw unreadable(path)
         }
         if let known = notes.sources.first(where: { $0.path == name && $0.state == state }) { return known.digest }
         if let row = try source(name), row.state == state { return row.digest }
