@@ -24,6 +24,7 @@ struct Understudy: ParsableCommand {
         do {
             try checkArguments()
             try OpenFiles.prepare()
+            try Threads.prepare()
             // Most commands ask for them in a moment: they are made while the command line is read. Not before: Dispatch opens files.
             DispatchQueue.global(qos: .userInitiated).async { _ = NodeCatalog.definitions }
             var command = try parseAsRoot()

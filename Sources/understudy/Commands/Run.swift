@@ -1,5 +1,4 @@
 import ArgumentParser
-import Dispatch
 import Engine
 import Foundation
 import GraphKit
@@ -41,8 +40,8 @@ struct Run: ParsableCommand {
             return
         }
         let cancellation = Cancellation()
-        let signals = Self.cancelOnSignals(cancellation)
-        defer { signals.forEach { $0.cancel() } }
+        let signals = try StopSignals { cancellation.cancel() }
+        defer { signals.cancel() }
         let printer = printer
         defer { printer.end() }
         let summary = try usable { try engine.run(graph, options: options, cancellation: cancellation) { printer.handle($0) } }
@@ -59,23 +58,6 @@ struct Run: ParsableCommand {
         options.keepsGoing = keepGoing
         options.outputFolder = out
         return options
-    }
-
-    /// Ctrl-C and SIGTERM stop the run cleanly; a second one ends the program at once.
-    private static func cancelOnSignals(_ cancellation: Cancellation) -> [any DispatchSourceSignal] {
-        [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                if cancellation.isCancelled {
-                    LiveLines.abandon()
-                    _exit(130)
-                }
-                cancellation.cancel()
-            }
-            source.resume()
-            return source
-        }
     }
 }
 
