@@ -76,6 +76,24 @@ struct WatchTests {
         #expect(loop.stop() == 130)
     }
 
+    @Test("a cache that is removed is made again by the next run") func removedCache() throws {
+        let program = try Program()
+        try tensors(1).write(to: URL(filePath: "\(program.folder)/source.safetensors"))
+        try program.write(graph, to: "watched.yaml")
+        let loop = try Loop(program, ["watched.yaml"])
+        #expect(try loop.awaitRun(1) == ["load", "save"])
+        for run in 2...3 {
+            // The second time somebody has made another in its place.
+            try FileManager.default.removeItem(atPath: "\(program.folder)/.understudy")
+            if run == 3 { try program.run(["cache", "limit", "none"]) }
+            try tensors(UInt8(run)).write(to: URL(filePath: "\(program.folder)/source.safetensors"))
+            #expect(try loop.awaitRun(run) == ["load", "save"])
+            #expect(loop.saysSoon("was removed; it is made again"))
+        }
+        #expect(loop.stop() == 130)
+        #expect(try program.run(["cache", "verify"]).output.hasPrefix("2 artifacts"))
+    }
+
     @Test("what a manifest lists under sources is watched: files, folders and what is new in them")
     func sourcesOfPrograms() throws {
         let program = try Program()

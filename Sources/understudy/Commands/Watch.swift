@@ -1,4 +1,3 @@
-import Dispatch
 import Engine
 import Foundation
 import GraphKit
@@ -11,7 +10,9 @@ final class WatchLoop {
     private let printer: any RunPrinter
     private let watcher: FileWatcher
     /// One for all runs, so that what one has just made is there for the next.
-    private let store: CacheStore
+    private var store: CacheStore
+    /// The file of its index when it was opened; nil: it is to be opened again.
+    private var index: FileIdentity?
     /// What a run's end and Ctrl-C write to, so that the loop wakes up.
     private let wakes: (read: Int32, write: Int32)
     private var known: Set<String> = []
@@ -34,19 +35,14 @@ final class WatchLoop {
     private final class Interruption: Sendable {
         private let state = Locked(false)
         var isRequested: Bool { state.withLock { $0 } }
-        /// - Returns: Whether it had come before.
-        func request() -> Bool {
-            state.withLock { state in
-                defer { state = true }
-                return state
-            }
-        }
+        func request() { state.withLock { $0 = true } }
     }
 
     init(_ command: Run) throws {
         self.command = command
         printer = command.printer
         store = try command.store.make()
+        index = FileIdentity(path: Self.index(of: store))
         watcher = try FileWatcher()
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw Failure(status: 1, message: "error: cannot make a pipe") }
@@ -66,22 +62,13 @@ final class WatchLoop {
     func run() throws {
         let interruption = Interruption()
         let wake = wakes.write
-        let sources = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
-                if interruption.request() {
-                    LiveLines.abandon()
-                    _exit(130)
-                }
-                var byte: UInt8 = 0
-                write(wake, &byte, 1)
-            }
-            source.resume()
-            return source
+        let signals = try StopSignals {
+            interruption.request()
+            var byte: UInt8 = 0
+            write(wake, &byte, 1)
         }
         defer {
-            sources.forEach { $0.cancel() }
+            signals.cancel()
             printer.end()
         }
         var next = try prepare()
@@ -134,19 +121,38 @@ final class WatchLoop {
             return try prepared.engine.plan(prepared.graph, options: prepared.options)
         } catch let error as UsageError {
             printer.say("error: \(error)")
-            return nil
+        } catch let error as StoreError {
+            lose(error)
         }
+        return nil
     }
 
     private func report(_ result: Result<RunSummary, any Error>?, isRestarted: Bool) throws {
         switch result {
         case .failure(let error as UsageError): printer.say("error: \(error)")
+        case .failure(let error as StoreError): lose(error)
         case .failure(let error): throw error
         case .success(let summary) where summary.status == .cancelled && isRestarted && !command.quiet:
             printer.say("edited: what the edit made pointless was stopped; what is finished is kept")
         default: break
         }
     }
+
+    /// Says that the store could not be used; the next run opens it again.
+    private func lose(_ error: StoreError) {
+        printer.say("error: \(error)")
+        index = nil
+    }
+
+    /// Opens the store again when it could not be used, or is no longer the one in its folder: somebody removed or replaced that.
+    private func renewStore() throws {
+        guard index == nil || FileIdentity(path: Self.index(of: store)) != index else { return }
+        if !FileManager.default.fileExists(atPath: store.root) { printer.say("the cache '\(store.root)' was removed; it is made again") }
+        store = try command.store.make()
+        index = FileIdentity(path: Self.index(of: store))
+    }
+
+    private static func index(of store: CacheStore) -> String { "\(store.root)/index.sqlite" }
 
     /// What to run after a save; nil when none of the watched files changed, or the graph is wrong now.
     private func afterSave() throws -> Prepared? {
@@ -170,6 +176,7 @@ final class WatchLoop {
         known.formUnion([command.graph.graph] + command.graph.overlay)
         try watcher.watch(known)
         do {
+            try renewStore()
             let external = try command.nodes.externalNodes(command.store)
             let catalogue = try command.nodes.catalogue(command.store)
             let graph = try command.graph.load(catalogue: catalogue, say: printer.say)
@@ -184,6 +191,8 @@ final class WatchLoop {
             }
         } catch let failure as Failure {
             printer.say(failure.message)
+        } catch let error as StoreError {
+            lose(error)
         }
         try watcher.watch(known)
         return prepared

@@ -102,3 +102,16 @@ final class FileWatcher {
         Failure(status: 1, message: "error: cannot \(what): \(String(cString: strerror(errno)))")
     }
 }
+
+/// Which file is at a path, whatever is in it.
+struct FileIdentity: Equatable {
+    private let device: UInt
+    private let inode: UInt
+
+    /// Nil when there is none.
+    init?(path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return nil }
+        (device, inode) = (UInt(status.st_dev), UInt(status.st_ino))
+    }
+}
