@@ -42,11 +42,19 @@ struct ModelShowTests {
         #expect(other.status == 0 && other.output.hasPrefix("EulerDiscreteScheduler  scheduler, which cannot be used: 'use_karras_sigmas'"), "\(other.output)")
     }
 
+    @Test func sizesThatTheNetworkDoesNotTakeAreRefused() throws {
+        let program = try Program()
+        let result = try program.run(["model", "show", "\(Program.root)/Tests/Fixtures/Configurations/wan_t2v", "--size", "1281x7"])
+        #expect(result.status == 2 && result.errors.contains("multiples of 16 pixels, not 1281×7") && result.output.isEmpty, "\(result.output)\(result.errors)")
+    }
+
     @Test func whatHoldsNothingIsAnError() throws {
         let program = try Program()
         try program.write("[]", to: "list/model_index.json")
         try program.write("x", to: "empty/readme")
-        for (path, said) in [("list", "is not a pipeline's index"), ("empty", "holds no .safetensors file"), ("none", "does not exist")] {
+        try FileManager.default.copyItem(atPath: "\(Program.root)/Tests/Fixtures/Configurations/wan_t2v", toPath: "\(program.folder)/broken")
+        try program.write(#"{"a":"#, to: "broken/config.json")
+        for (path, said) in [("broken", "broken/config.json: the configuration is not whole"), ("list", "is not a pipeline's index"), ("empty", "holds no .safetensors file"), ("none", "does not exist")] {
             let result = try program.run(["model", "show", path])
             #expect(result.status == 1 && result.errors.contains(said), "\(result.output)\(result.errors)")
         }

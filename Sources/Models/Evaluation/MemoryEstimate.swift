@@ -15,7 +15,7 @@ public struct MemoryEstimate: Sendable {
     ///   - frames: Frames of the film, 1 + 4k.
     ///   - width: In pixels.
     ///   - height: In pixels.
-    /// - Throws: `WeightError` when the configuration does not fit its class.
+    /// - Throws: `WeightError` when the configuration does not fit its class; ``SizeError`` when the network takes no film of that size.
     public init(_ weights: WeightStore, frames: Int, width: Int, height: Int) throws {
         let name = try weights.className()
         let store = weights.named(for: name)
@@ -44,14 +44,36 @@ public struct MemoryEstimate: Sendable {
         switch name {
         case "WanTransformer3DModel", "WanAnimateTransformer3DModel", "WanAnimate2Transformer3DModel":
             let c = try WanConfiguration(store)
+            try SizeError.check(width, height, multiples: (8 * c.patchSize[2], 8 * c.patchSize[1]))
             let tokens = (latentFrames + (name == "WanTransformer3DModel" ? 0 : 1)) * (width / 8 / c.patchSize[2]) * (height / 8 / c.patchSize[1])
             // Feed-forward: its hidden values before and after the activation, beside tokens, their normed form, gate and result.
             activations = (4 * tokens * (2 * c.ffnDim + 6 * c.dim), "\(subject), \(tokens) tokens")
         case "AutoencoderKLWan":
             let c = try store.configuration.isEmpty ? VAEConfiguration(readOff: store) : store.configuration()
+            try SizeError.check(width, height, multiples: (8 * c.patchSize, 8 * c.patchSize))
             let area = width * height / (c.patchSize * c.patchSize)
             activations = (4 * area * Self.planes * (c.decoderChannels ?? c.channels) * c.channelMultipliers[0], subject)
         default: activations = nil
+        }
+    }
+
+    /// A size in pixels whose sides are not multiples of what the network divides them by.
+    public struct SizeError: Error, CustomStringConvertible {
+        public let width: Int
+        public let height: Int
+        /// What each side must be a multiple of, in pixels.
+        public let multiples: (width: Int, height: Int)
+
+        public var description: String {
+            let (x, y) = multiples
+            let rule = x == y ? "multiples of \(x)" : "a width that is a multiple of \(x), a height that is one of \(y)"
+            return "the network takes \(rule) pixels, not \(width)×\(height)"
+        }
+
+        static func check(_ width: Int, _ height: Int, multiples: (width: Int, height: Int)) throws {
+            guard width.isMultiple(of: multiples.width), height.isMultiple(of: multiples.height) else {
+                throw SizeError(width: width, height: height, multiples: multiples)
+            }
         }
     }
 

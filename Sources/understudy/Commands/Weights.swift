@@ -37,7 +37,7 @@ struct Weights: ParsableCommand {
         static let configuration = CommandConfiguration(commandName: "show", abstract: "Shows a model's configuration and tensors, or the networks of a pipeline.")
         @Argument(help: "A model folder, a pipeline folder or a safetensors file.", completion: .file()) var path: String
         @Option(help: ArgumentHelp("Frames of a film for which memory is estimated.", valueName: "frames")) var frames = 77
-        @Option(help: ArgumentHelp("Its size in pixels.", valueName: "WIDTHxHEIGHT")) var size = PixelSize(1280, 720)
+        @Option(help: ArgumentHelp("Its size in pixels; 1280x720 or what is next below if missing.", valueName: "WIDTHxHEIGHT")) var size: PixelSize?
 
         func validate() throws {
             guard (1...1_000_000).contains(frames) else { throw ValidationError("--frames takes a number from 1 to 1000000, not \(frames)") }
@@ -65,13 +65,15 @@ struct Weights: ParsableCommand {
                     others.add(name, settings.className, Terminal.plain(settings.summary))
                     continue
                 }
-                let store: WeightStore
-                do { store = try WeightStore(path: folder) } catch let error as WeightError {
+                let (store, model): (WeightStore, Model)
+                do {
+                    (store, model) = (try WeightStore(path: folder), try Model(path: folder))
+                    try model.checkConfiguration()
+                } catch where error is WeightError || error is NodeError {
                     others.add(name, className, Terminal.plain("\(error)"))
                     continue
                 }
-                let model = try Model(path: folder)
-                let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height)
+                let estimate = try estimate(store)
                 let weights = estimate?.weights ?? 4 * model.parameterCount
                 table.add(
                     name, (try? store.className()) ?? model.className, "\(store.parameterCount) parameters", "\(byteText(model.byteCount)) on disk",
@@ -85,13 +87,29 @@ struct Weights: ParsableCommand {
             print("\(byteText(disk)) on disk, \(byteText(memory)) in single precision; 'understudy model show \(last)' tells more of one")
         }
 
+        /// Nil when it cannot be foretold for networks of this class.
+        private func estimate(_ store: WeightStore) throws -> MemoryEstimate? {
+            let usual = PixelSize(1280, 720)
+            do {
+                return try MemoryEstimate(store, frames: frames, width: size?.width ?? usual.width, height: size?.height ?? usual.height)
+            } catch let error as MemoryEstimate.SizeError {
+                if size != nil { throw Failure.usage("error: --size: \(error)") }
+                let (x, y) = error.multiples
+                return try? MemoryEstimate(store, frames: frames, width: usual.width / x * x, height: usual.height / y * y)
+            } catch {
+                return nil
+            }
+        }
+
         private func showModel() throws {
             // The store also finds what single files cannot show: missing shards, tensors that are there twice.
             let store = try WeightStore(path: path)
             let model = try Model(path: path)
+            try model.checkConfiguration()
+            let estimate = try estimate(store)
             print("\(Terminal.output.bold((try? store.className()) ?? model.className))  \(store.parameterCount) parameters, \(byteText(model.byteCount)) on disk")
             print("stored as \(store.storedTypes.map { "\($0.type): \($0.tensors) tensors, \(byteText($0.bytes))" }.joined(separator: "; "))")
-            if let estimate = try? MemoryEstimate(store, frames: frames, width: size.width, height: size.height) {
+            if let estimate {
                 print("memory: \(byteText(estimate.weights)) of weights in single precision\(estimate.streamed.map { ", \(byteText($0)) where layers are read from disk as needed" } ?? "")")
                 if let (bytes, subject) = estimate.activations { print("        about \(byteText(bytes)) of activations for \(subject)") }
             } else {
@@ -148,6 +166,8 @@ struct Weights: ParsableCommand {
 private struct Model {
     let files: [SafetensorsFile]
     let config: String?
+    /// The file that it is in.
+    let configPath: String
 
     init(path: String) throws {
         let paths = try ModelFolder.files(at: path)
@@ -155,13 +175,25 @@ private struct Model {
         guard !files.isEmpty else { throw NodeError("'\(path)' holds no safetensors files") }
         if let file = paths.first(where: { $0.hasSuffix("/config.json") }) {
             config = try String(contentsOfFile: file, encoding: .utf8)
+            configPath = file
         } else {
             config = files.lazy.compactMap { $0.metadata["config"] }.first
+            configPath = path
         }
     }
 
+    private var configuration: [String: Any]? {
+        config.flatMap { try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any] }
+    }
+
+    /// - Throws: When there is a configuration that cannot be read.
+    func checkConfiguration() throws {
+        if config != nil, configuration == nil { throw NodeError("\(configPath): the configuration is not whole: a JSON object expected") }
+    }
+
     var className: String {
-        guard let config, let object = try? JSONSerialization.jsonObject(with: Data(config.utf8)) as? [String: Any] else { return "no configuration" }
+        guard config != nil else { return "no configuration" }
+        guard let object = configuration else { return "broken configuration" }
         return object["_class_name"] as? String ?? (object["architectures"] as? [String])?.first ?? "no class name"
     }
 
