@@ -48,7 +48,7 @@ struct LowRankAdapterTests {
         (#"{"peft_type": "LORA", "r": 4, "lora_alpha": 16, "use_dora": false, "velora_config": null}"#, "[4.0, 4.0]"),
         (#"{"lora_alpha": 16, "use_rslora": true}"#, "[8.0, 8.0]"),
         (#"{"lora_alpha": 4, "alpha_pattern": {"1.q": 8}, "rank_pattern": {"q": 4}}"#, "[1.0, 2.0]"),
-        (#"{"lora_alpha": 4, "alpha_pattern": {"blocks\\.[0-9]\\.q": 12, "0.q": 20}}"#, "[3.0, 3.0]"),
+        (#"{"lora_alpha": 4, "alpha_pattern": {"blocks\\.[0-9]\\.q": 12, "0.q": 20}}"#, "[5.0, 3.0]"),
         ("{}", "[2.0, 2.0]"),
         (#"{"lora_alpha": "16"}"#, "…/adapter_config.json: 'lora_alpha' is 16, a number expected"),
         (#"{"peft_type": "LOHA"}"#, "…/adapter_config.json: peft_type is LOHA; LORA can be merged"),

@@ -72,7 +72,7 @@ public struct LowRankAdapter: Sendable {
     /// Hyperparameters that diffusers writes beside the tensors, and PEFT in a file of their own. The rank needs none: the tensors have it.
     private struct Metadata: Sendable {
         var alpha: Double?
-        /// By what PEFT takes for a regular expression of the end of a module's name; the longest are asked first.
+        /// By what PEFT takes for a regular expression of the end of a module's name; the first that fits counts, in the order that it writes.
         var alphas: [(pattern: String, alpha: Double)] = []
         var isRankStabilized = false
 
@@ -114,7 +114,7 @@ public struct LowRankAdapter: Sendable {
             }
             alpha = try value("lora_alpha").map { try number($0, "lora_alpha") }
             alphas = try (value("alpha_pattern") as? [String: Any] ?? [:]).map { ($0.key, try number($0.value, "alpha_pattern.\($0.key)")) }
-                .sorted { ($0.0.count, $0.0) > ($1.0.count, $1.0) }
+                .sorted { $0.0 < $1.0 }
             isRankStabilized = value("use_rslora") as? Bool ?? false
         }
 
