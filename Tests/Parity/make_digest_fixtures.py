@@ -46,6 +46,8 @@ def resizing():
     r, rows = random.Random(0), []
     # Both orders of the two passes, and the limit between them.
     sizes = [((40, 60), (50, 41)), ((40, 60), (50, 40)), ((40, 60), (50, 39)), ((40, 60), (30, 59)), ((60, 40), (31, 39))]
+    # The digits of the Hamming window's two numbers.
+    sizes += [((88, 35), (69, 91))] * 5
     sizes += [((r.randint(1, 90), r.randint(1, 120)), (r.randint(1, 90), r.randint(1, 90))) for _ in range(60)]
     for index, (source, target) in enumerate(sizes):
         resized = Image.fromarray(picture(*source)).resize(target, 1 + index % 5)

@@ -26,7 +26,10 @@ public enum PictureFilter: Int, Sendable, CaseIterable {
         switch self {
         case .box: return distance > -0.5 && distance <= 0.5 ? 1 : 0
         case .bilinear: return x < 1 ? 1 - x : 0
-        case .hamming: return x == 0 ? 1 : x < 1 ? sinc(x) * (0.54 + 0.46 * cos(x * .pi)) : 0
+        case .hamming:
+            // Pillow has these two in single precision.
+            let (mean, swing) = (Double(Float(0.54)), Double(Float(0.46)))
+            return x == 0 ? 1 : x < 1 ? sinc(x) * (mean + swing * cos(x * .pi)) : 0
         case .bicubic:
             let a = -0.5
             if x < 1 { return ((a + 2) * x - (a + 3)) * x * x + 1 }
