@@ -73,9 +73,10 @@ final class FileCheckpoints: CheckpointStore {
             }
             return fsync(descriptor) == 0
         }
-        let failure = StoreError.system("cannot write the checkpoint '\(path)'")
+        var failure = isWritten ? nil : StoreError.system("cannot write the checkpoint '\(path)'")
         close(descriptor)
-        guard isWritten, rename(temporary, path) == 0 else {
+        if failure == nil, rename(temporary, path) != 0 { failure = .system("cannot write the checkpoint '\(path)'") }
+        if let failure {
             unlink(temporary)
             throw failure
         }
