@@ -18,9 +18,15 @@ final class Lease: Sendable {
             let path = "\(folder)/\(name)"
             let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
             guard descriptor >= 0 else { throw StoreError.system("cannot create '\(path)'") }
+            guard Self.lock(descriptor, LOCK_EX) else {
+                let failure = StoreError.lock(path)
+                unlink(path)
+                close(descriptor)
+                throw failure
+            }
             // A cleaner that came between creation and lock has unlinked the file: then start over.
             var status = stat()
-            if flock(descriptor, LOCK_EX) == 0, fstat(descriptor, &status) == 0, status.st_nlink > 0 {
+            if fstat(descriptor, &status) == 0, status.st_nlink > 0 {
                 self.name = name
                 self.path = path
                 self.descriptor = descriptor
@@ -39,6 +45,14 @@ final class Lease: Sendable {
             unlink(path)
             close(descriptor)
             ended = true
+        }
+    }
+
+    /// Locks a whole file, whatever signals come; false with `errno` set when that is refused.
+    static func lock(_ descriptor: Int32, _ mode: Int32) -> Bool {
+        while true {
+            if flock(descriptor, mode) == 0 { return true }
+            guard errno == EINTR else { return false }
         }
     }
 
@@ -104,14 +118,31 @@ final class KeyLock: Sendable {
 }
 
 extension StoreError {
-    /// An error with the reason that the system gave last.
+    /// An error of the store with the reason that the system gave last.
     static func system(_ message: String) -> StoreError {
+        refused(
+            message, full: "free some disk space, run 'understudy cache gc', or move the cache with --cache",
+            forbidden: "the cache must be writable: move it with --cache")
+    }
+
+    /// The same, of a file that the user named and that is not in the store.
+    static func outside(_ message: String) -> StoreError {
+        refused(message, full: "free some disk space there, or name a file on another disk", forbidden: "name a file in a folder that may be written")
+    }
+
+    /// A file of the store cannot be locked, for the reason that the system gave last.
+    static func lock(_ path: String) -> StoreError {
+        StoreError(
+            "cannot lock '\(path)': \(String(cString: strerror(errno))); the cache needs a file system that locks files: move it to another disk with --cache")
+    }
+
+    private static func refused(_ message: String, full: String, forbidden: String) -> StoreError {
         let code = errno
         let remedy: String
         switch code {
-        case ENOSPC: remedy = "; free some disk space, run 'understudy cache gc', or move the cache with --cache"
-        case EACCES, EROFS, EPERM: remedy = "; the cache must be writable: move it with --cache"
-        case EMFILE: remedy = "; raise the limit of open files (ulimit -n)"
+        case ENOSPC, EDQUOT: remedy = "; \(full)"
+        case EACCES, EROFS, EPERM: remedy = "; \(forbidden)"
+        case EMFILE, ENFILE: remedy = "; raise the limit of open files (ulimit -n)"
         default: remedy = ""
         }
         return StoreError("\(message): \(SystemReason.text(code))\(remedy)")
