@@ -64,10 +64,7 @@ import Testing
     private func prepared() throws -> Workshop {
         let shop = try Workshop()
         #expect(try outcome(shop).values == [7, 313])
-        let queue = try DatabaseQueue(path: "\(shop.storePath)/index.sqlite")
-        try queue.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
-        try queue.close()
-        for suffix in ["-wal", "-shm"] { unlink("\(shop.storePath)/index.sqlite\(suffix)") }
+        _ = try shop.closed()
         return shop
     }
 

@@ -124,6 +124,125 @@ import Testing
         #expect(try shop.run(text).ran.isEmpty)
     }
 
+    /// What somebody else is told who asks a store of files, all of which may be used but for what `forbid` forbids.
+    private func told(
+        _ shop: Workshop, _ forbid: () -> Void, open: (String) throws -> CacheStore = { try CacheStore(reading: $0) },
+        asks: @escaping @Sendable (CacheStore, Workshop) throws -> String
+    ) throws -> String {
+        for name in [""] + (try FileManager.default.subpathsOfDirectory(atPath: shop.storePath)).map({ "/\($0)" }) { chmod(shop.storePath + name, 0o777) }
+        forbid()
+        seteuid(65534)
+        defer { seteuid(0) }
+        do {
+            return try asks(open(shop.storePath), shop)
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test("what cannot be read for a while is neither missing nor damaged", .enabled(if: geteuid() == 0), arguments: ["", "/objects", "artifact"])
+    func unreadable(part: String) async throws {
+        let shop = try Workshop(areFiles: true)
+        _ = try shop.run(text)
+        let folder = shop.folder
+        let text = text
+        // In a process of its own, since the user is the process's.
+        let result = try await #require(
+            processExitsWith: .success, observing: [\.standardErrorContent]
+        ) { [folder = folder as String, text = text as String, part = part as String] in
+            let shop = try Workshop(borrowed: folder, areFiles: true)
+            let object = try #require(try shop.engine().store.list().first)
+            let path = part == "artifact" ? try shop.engine().store.path(of: object.digest, suffix: object.suffix) : shop.storePath + part
+            let tests = StorageFaultTests()
+            let graph = try shop.graph(text)
+            let asked = try [
+                tests.told(shop, { chmod(path, 0) }) { store, _ in try store.verify().unreadable.joined() },
+                tests.told(shop, { chmod(path, 0) }) { store, shop in
+                    // As after a lost index: nothing is known of the files.
+                    if access(path, F_OK) == 0 { try store.database.write { try $0.execute(sql: "UPDATE objects SET modified = -1") } }
+                    return "\(try UnderstudyEngine(store: store, catalogue: shop.catalogue).plan(graph).entries)"
+                },
+            ]
+            FileHandle.standardError.write(Data(asked.joined(separator: "\n").utf8))
+        }
+        let said = String(decoding: result.standardErrorContent, as: UTF8.self).split(separator: "\n")
+        #expect(said.count == 2 && said.allSatisfy { $0.contains("cannot read '\(shop.storePath)") && $0.contains("Permission denied") }, "\(said)")
+        for name in [""] + (try FileManager.default.subpathsOfDirectory(atPath: shop.storePath)).map({ "/\($0)" }) { chmod(shop.storePath + name, 0o777) }
+        #expect(try shop.engine().store.verify().isClean)
+        #expect(try shop.engine().store.list().count == 3)
+        #expect(try shop.run(text).ran.isEmpty)
+    }
+
+    @Test("what cannot be removed or written is told, and still known", .enabled(if: geteuid() == 0))
+    func forbiddenFolders() async throws {
+        let shop = try Workshop(areFiles: true)
+        _ = try shop.run(text)
+        let folder = shop.folder
+        let text = text
+        let result = try await #require(
+            processExitsWith: .success, observing: [\.standardErrorContent]
+        ) { [folder = folder as String, text = text as String] in
+            let shop = try Workshop(borrowed: folder, areFiles: true)
+            let object = try #require(try shop.engine().store.list().first)
+            let path = try shop.engine().store.path(of: object.digest, suffix: object.suffix)
+            let tests = StorageFaultTests()
+            let other = try shop.graph(text, set: ["one.with.value=5"])
+            let asked = try [
+                tests.told(shop, { chmod((path as NSString).deletingLastPathComponent, 0o555) }) { store, _ in
+                    let report = try store.gc(maxBytes: 0)
+                    return "\(report.removed) \(report.failures) \(report.keptBytes > 0) \(try store.list().map(\.digest) == [object.digest])"
+                },
+                tests.told(shop, { chmod(shop.storePath + "/objects", 0o555) }, open: { try CacheStore(root: $0, inlineLimit: 0) }) { store, shop in
+                    try UnderstudyEngine(store: store, catalogue: shop.catalogue).run(other).failures.map(\.message).joined()
+                },
+                // Left by somebody who might not write to the index.
+                tests.told(shop, { chmod(shop.storePath + "/index.sqlite", 0o444) }) { store, _ in
+                    try store.setPinned(false, digest: object.digest)
+                    return "written"
+                },
+                tests.told(shop, {
+                    for suffix in ["-wal", "-shm"] where chmod(shop.storePath + "/index.sqlite\(suffix)", 0o444) == 0 {
+                        chown(shop.storePath + "/index.sqlite\(suffix)", 65534, 65534)
+                    }
+                }) { store, _ in "\(try store.verify().isClean)" },
+                path,
+            ]
+            FileHandle.standardError.write(Data(asked.joined(separator: "\n").utf8))
+        }
+        let said = String(decoding: result.standardErrorContent, as: UTF8.self).split(separator: "\n").map(String.init)
+        try #require(said.count == 5, "\(said)")
+        #expect(said[0] == "2 [\"\(said[4]): Permission denied\"] true true")
+        #expect(said[1].contains("cannot make the folder") && said[1].contains("Permission denied; the cache must be writable"), "\(said[1])")
+        #expect(said[2].contains("the cache must be writable"), "\(said[2])")
+        #expect(said[3] == "true")
+    }
+
+    @Test("a store on a full disk can be read", .enabled(if: mayMount))
+    func readingOnAFullDisk() throws {
+        let shop = try Workshop()
+        mkdir(shop.storePath, 0o755)
+        try #require(mount("tmpfs", shop.storePath, "tmpfs", 0, "size=2m") == 0)
+        defer { umount2(shop.storePath, Int32(MNT_DETACH)) }
+        let whole = try Workshop()
+        _ = try whole.run(text)
+        for name in try FileManager.default.contentsOfDirectory(atPath: try whole.closed()) {
+            try FileManager.default.copyItem(atPath: "\(whole.storePath)/\(name)", toPath: "\(shop.storePath)/\(name)")
+        }
+        fill("\(shop.storePath)/filler")
+        do {
+            let store = try CacheStore(reading: shop.storePath)
+            #expect(!store.keepsNotes)
+            let engine = UnderstudyEngine(store: store, catalogue: shop.catalogue)
+            let graph = try shop.graph(text)
+            #expect(try engine.plan(graph).entries.allSatisfy { $0.status == .cached })
+            #expect(try engine.journal.runs().count == 1)
+            #expect(try Table(artifact: try #require(try engine.artifacts(of: RunTarget("three", in: graph), in: graph).first).artifact).number == 1)
+            #expect(try store.verify().isClean)
+            #expect(try store.exportArchive(run: 1, to: "\(shop.folder)/run.tar").actions == 3)
+        }
+        #expect { try shop.run(text, set: ["one.with.value=9"]) } throws: { "\($0)".contains("is full") }
+    }
+
     @Test("a store that may not be written says so and where to put it", .enabled(if: mayMount))
     func readOnlyStore() throws {
         let shop = try Workshop()

@@ -1,5 +1,6 @@
 import Engine
 import Foundation
+import GRDB
 import GraphKit
 import NodeKit
 import Testing
@@ -67,6 +68,15 @@ final class Workshop: Sendable {
         let graph = try graph(text, set: set)
         let found = try engine().artifacts(of: try RunTarget(target, in: graph), in: graph)
         return try Table(artifact: try #require(found.first?.artifact)).number
+    }
+
+    /// The store's path, once everything is in the index's main file, as when all programs have ended.
+    func closed() throws -> String {
+        let queue = try DatabaseQueue(path: "\(storePath)/index.sqlite")
+        try queue.writeWithoutTransaction { _ = try $0.checkpoint(.truncate) }
+        try queue.close()
+        for suffix in ["-wal", "-shm"] { unlink("\(storePath)/index.sqlite\(suffix)") }
+        return storePath
     }
 
     struct Ran {

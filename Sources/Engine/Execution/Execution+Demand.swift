@@ -101,7 +101,7 @@ extension Execution {
         guard item.sources.contains(where: { $0.map(state.absent.contains) ?? false }) else { return false }
         if store.locks.isHeld(item.work.key) { return true }
         // The lock may have been given back since the look-up.
-        guard !item.work.isForced, case .hit(let record) = try store.read({ try lookup(item.work.key, $0) }) else { return false }
+        guard !item.work.isForced, case .hit(let record) = try store.read({ try lookup(item.work.key, giving: item.node.description.outputs, $0) }) else { return false }
         return record != item.work.gone
     }
 

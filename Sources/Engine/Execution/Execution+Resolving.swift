@@ -45,7 +45,7 @@ extension Execution {
         if item.isForced {
             item.reasons = [.forced]
         } else {
-            let found = try lookup(key, reader)
+            let found = try lookup(key, giving: node.description.outputs, reader)
             if case .hit(let record) = found {
                 if record.isOutdated(by: print.source) {
                     emitter.send(.warning(

@@ -128,7 +128,7 @@ extension Execution {
         // Another process may have made it between the look-up and the lock. That the same bytes came back by another action
         // of this run does not count, or timing would decide whether it runs.
         let (found, inputs) = try store.read { reader -> (ActionRecord?, [String: [Artifact]]) in
-            if !item.isForced, case .hit(let record) = try reader.lookup(item.key), record != item.gone { return (record, [:]) }
+            if !item.isForced, case .hit(let record) = try reader.lookup(item.key, giving: item.definition?.description.outputs ?? []), record != item.gone { return (record, [:]) }
             return (nil, try item.inputs.mapValues { list in try list.map(reader.opened) })
         }
         if let found { return .cached(found) }
@@ -341,7 +341,7 @@ extension Execution {
         emitter.send(
             .finished(
                 instance, type: record.node, cached: isCached, seconds: record.seconds, memory: record.memory,
-                bytes: record.outputs.values.reduce(0) { $0 + $1.bytes }))
+                bytes: record.outputs.values.map(\.bytes).clampedSum))
         if isCached { note(instance, item, .cached, record) }
     }
 

@@ -308,8 +308,8 @@ final class Execution: @unchecked Sendable {
 
     /// Looks an action up. What was lost stays so for every other action, although one gives the same bytes back meanwhile: timing
     /// does not decide what runs, and `plan` can foretell it.
-    func lookup(_ key: Digest, _ reader: StoreReader) throws -> StoreReader.Lookup {
-        let found = try reader.lookup(key)
+    func lookup(_ key: Digest, giving ports: [NodeDescription.Port] = [], _ reader: StoreReader) throws -> StoreReader.Lookup {
+        let found = try reader.lookup(key, giving: ports)
         guard case .hit(let record) = found, !made.contains(key),
             try record.outputs.values.contains(where: { try restored.contains($0, reader) })
         else { return found }

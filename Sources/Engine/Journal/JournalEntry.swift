@@ -85,33 +85,47 @@ public struct Journal: Sendable {
     /// - Parameter graph: Only those of a graph of this name.
     public func runs(graph: String? = nil, limit: Int = 50) throws -> [JournalRun] {
         try store.snapshot { db in
-            let rows = try Row.fetchAll(
-                db, sql: "SELECT * FROM runs WHERE ? IS NULL OR graph = ? ORDER BY id DESC LIMIT ?",
-                arguments: [graph, graph, limit])
-            return try rows.map { try run($0, db) }
+            // Damaged ones do not count.
+            let rows = try Row.fetchCursor(db, sql: "SELECT * FROM runs WHERE ? IS NULL OR graph = ? ORDER BY id DESC", arguments: [graph, graph])
+            var result: [JournalRun] = []
+            while result.count < limit, let row = try rows.next() {
+                if let run = try run(row, db) { result.append(run) }
+            }
+            return result
         }
     }
 
     /// One run; nil when there is none of that number.
     public func run(_ id: Int64) throws -> JournalRun? {
         try store.snapshot { db in
-            try Row.fetchOne(db, sql: "SELECT * FROM runs WHERE id = ?", arguments: [id]).map { try run($0, db) }
+            try Row.fetchOne(db, sql: "SELECT * FROM runs WHERE id = ?", arguments: [id]).flatMap { try run($0, db) }
         }
     }
 
-    private func run(_ row: Row, _ db: Database) throws -> JournalRun {
+    /// Nil when the row is damaged.
+    private func run(_ row: Row, _ db: Database) throws -> JournalRun? {
+        guard let read = Self.run(row) else { return nil }
         var counts: [InstanceStatus: Int] = [:]
         for count in try Row.fetchAll(
-            db, sql: "SELECT status, COUNT(*) AS n FROM instances WHERE run = ? GROUP BY status", arguments: [row["id"] as Int64])
+            db, sql: "SELECT status, COUNT(*) AS n FROM instances WHERE run = ? GROUP BY status", arguments: [read.id])
         {
-            if let status = InstanceStatus(rawValue: count["status"]) { counts[status] = count["n"] }
+            if let status = count.text("status").flatMap(InstanceStatus.init(rawValue:)), let n = count.integer("n") { counts[status] = Int(n) }
         }
-        var status = RunStatus(rawValue: row["status"]) ?? .killed
-        if status == .running, !Lease.isHeld(row["lease"], folder: "\(store.root)/active") { status = .killed }
+        let isAlive = read.status == .running && Lease.isHeld(row.text("lease") ?? "", folder: "\(store.root)/active")
         return JournalRun(
-            id: row["id"], graph: row["graph"], path: row["path"],
-            started: Date(timeIntervalSince1970: row["started"]),
-            ended: (row["ended"] as Double?).map(Date.init(timeIntervalSince1970:)), status: status, counts: counts)
+            id: read.id, graph: read.graph, path: read.path, started: read.started, ended: read.ended,
+            status: read.status == .running && !isAlive ? .killed : read.status, counts: counts)
+    }
+
+    /// A run as its row says, without counts; nil when the row is damaged.
+    static func run(_ row: Row) -> JournalRun? {
+        guard let id = row.integer("id", in: Sane.run), let graph = row.text("graph"), let path = row.text("path"), let lease = row.text("lease"),
+            !lease.contains("/"), let started = row.number("started", in: Sane.time),
+            let ended = row.optional("ended", { $0.number($1, in: Sane.time) }), let status = row.text("status").flatMap(RunStatus.init(rawValue:))
+        else { return nil }
+        return JournalRun(
+            id: id, graph: graph, path: path, started: Date(timeIntervalSince1970: started),
+            ended: ended.map(Date.init(timeIntervalSince1970:)), status: status, counts: [:])
     }
 
     /// All instances of a run, in name and index order.
@@ -127,7 +141,7 @@ public struct Journal: Sendable {
     public func difference(from old: Int64, to new: Int64) throws -> [RunDifference] {
         // What files stood in for had no part in a run.
         func instances(of run: Int64) throws -> [InstanceID: JournalEntry] {
-            Dictionary(uniqueKeysWithValues: try entries(of: run).filter { $0.status != .pinned }.map { ($0.instance, $0) })
+            Dictionary(try entries(of: run).filter { $0.status != .pinned }.map { ($0.instance, $0) }) { $1 }
         }
         let (before, after) = (try instances(of: old), try instances(of: new))
         return Set(before.keys).union(after.keys).sorted().compactMap { instance in
@@ -198,7 +212,8 @@ public struct Journal: Sendable {
                 parameters: row.text(3).flatMap(JSON.strings) ?? [:], policy: row.text(4) ?? "",
                 source: row.text(5).flatMap(Digest.init(hex:)), inputs: row.text(6).flatMap(Fingerprint.inputs(json:)) ?? [:])
             return Last(
-                status: status, key: row.text(8).flatMap(Digest.init(hex:)), fingerprint: print, seconds: row.isNull(9) ? nil : row.real(9))
+                status: status, key: row.text(8).flatMap(Digest.init(hex:)), fingerprint: print,
+                seconds: row.isNull(9) || !Sane.seconds.contains(row.real(9)) ? nil : row.real(9))
         }
     }
 
@@ -214,19 +229,20 @@ public struct Journal: Sendable {
 
     /// The last run in which an instance's inputs were known; inside a transaction.
     static func lastRun(graph: String, instance: InstanceID, _ db: Database) throws -> Int64? {
-        try Row.fetchOne(db, sql: latest + order, arguments: [graph, instance.node, instance.index ?? -1])?["run"]
+        try Row.fetchOne(db, sql: latest + order, arguments: [graph, instance.node, instance.index ?? -1])?.integer("run")
     }
 
     /// What all instances of a run depended on; inside a transaction.
     static func fingerprints(of run: Int64, _ db: Database) throws -> [InstanceID: Fingerprint] {
         let entries = try Row.fetchAll(db, sql: "SELECT * FROM instances WHERE run = ? AND key IS NOT NULL", arguments: [run]).compactMap(entry)
-        return Dictionary(uniqueKeysWithValues: entries.map { ($0.instance, $0.fingerprint) })
+        return Dictionary(entries.map { ($0.instance, $0.fingerprint) }) { $1 }
     }
 
     // MARK: - Writing
 
     func begin(graph: String, path: String, lease: String) throws -> Int64 {
         try store.database.write { db in
+            try CacheStore.mendNumbers(db)
             try db.execute(
                 sql: "INSERT INTO runs (graph, path, lease, started, status) VALUES (?, ?, ?, ?, 'running')",
                 arguments: [graph, path, lease, Date().timeIntervalSince1970])
@@ -278,18 +294,21 @@ public struct Journal: Sendable {
         }
     }
 
-    private static func entry(_ row: Row) -> JournalEntry? {
-        guard let status = InstanceStatus(rawValue: row["status"]) else { return nil }
-        let index: Int = row["idx"]
+    /// An instance as its row says; nil when the row is damaged.
+    static func entry(_ row: Row) -> JournalEntry? {
+        guard let node = row.text("node"), let index = row.integer("idx", in: Sane.index), let type = row.text("type"),
+            let version = row.integer("version"), let policy = row.text("policy"),
+            let status = row.text("status").flatMap(InstanceStatus.init(rawValue:)), let parameters = row.text("parameters").flatMap(JSON.strings),
+            let inputs = row.text("inputs").flatMap(Fingerprint.inputs(json:)), let outputs = row.text("outputs").flatMap(ActionRecord.outputs(json:)),
+            let key = row.optional("key", { $0.digest($1) }), let code = row.optional("code", { $0.digest($1) }),
+            let source = row.optional("source", { $0.digest($1) }), let error = row.optional("error", { $0.text($1) }),
+            let seconds = row.optional("seconds", { $0.number($1, in: Sane.seconds) }),
+            let memory = row.optional("memory", { $0.text($1).flatMap(PeakMemory.init(json:)) })
+        else { return nil }
         let print = Fingerprint(
-            type: row["type"], version: row["version"], code: (row["code"] as String?).flatMap(Digest.init(hex:)),
-            parameters: JSON.strings(row["parameters"]) ?? [:], policy: row["policy"],
-            source: (row["source"] as String?).flatMap(Digest.init(hex:)),
-            inputs: Fingerprint.inputs(json: row["inputs"]) ?? [:])
+            type: type, version: Int(version), code: code, parameters: parameters, policy: policy, source: source, inputs: inputs)
         return JournalEntry(
-            instance: InstanceID(node: row["node"], index: index < 0 ? nil : index), status: status,
-            key: (row["key"] as String?).flatMap(Digest.init(hex:)), fingerprint: print,
-            outputs: ActionRecord.outputs(json: row["outputs"]) ?? [:], seconds: row["seconds"],
-            memory: (row["memory"] as String?).flatMap { JSON.decode(PeakMemory.self, $0) }, error: row["error"])
+            instance: InstanceID(node: node, index: index < 0 ? nil : Int(index)), status: status, key: key, fingerprint: print,
+            outputs: outputs, seconds: seconds, memory: memory, error: error)
     }
 }

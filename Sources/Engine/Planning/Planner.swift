@@ -168,7 +168,7 @@ struct Planner {
             try lookBack()
             return make(.willRun, [.forced], key: key)
         }
-        let found = try reader.lookup(key)
+        let found = try reader.lookup(key, giving: node.description.outputs)
         if case .hit(let record) = found {
             state.results[instance] = record.outputs.mapValues(reader.store.artifact)
             return make(.cached, [], key: key, record: record)

@@ -27,9 +27,15 @@ public struct VerificationReport: Sendable, Hashable, Codable {
     public let damaged: [String]
     /// Paths of artifacts that are gone; they are made again when they are needed.
     public let missing: [String]
+    /// Why artifacts could not be read; nothing is known of them, and nothing was done to them.
+    public let unreadable: [String]
+    /// Rows of the index with values that cannot be; they were set right where the artifact itself tells how, else dropped.
+    public let damagedRows: Int
     /// Files that no row names, left by an interrupted commit; they were removed.
     public let orphans: [String]
-    public var isClean: Bool { damaged.isEmpty && missing.isEmpty }
+    /// Damaged and orphaned files that could not be removed, each with the reason.
+    public let failures: [String]
+    public var isClean: Bool { damaged.isEmpty && missing.isEmpty && unreadable.isEmpty && damagedRows == 0 && failures.isEmpty }
 }
 
 extension CacheStore {
@@ -50,24 +56,22 @@ extension CacheStore {
             var result: [StoredObject] = []
             var group: [Row] = []
             func close() {
-                guard let row = group.first, let digest = Digest(hex: row["digest"]) else { return }
-                let suffix: String = row["suffix"]
+                guard let row = group.first, let digest = row.digest("digest"), let suffix = row.text("suffix"), !suffix.contains("/") else { return }
+                func time(_ column: String) -> Date { Date(timeIntervalSince1970: row.number(column, in: Sane.time) ?? 0) }
                 var type: String?
                 for row in group where type == nil {
-                    guard let text = row["outputs"] as String? else { continue }
-                    type = JSON.decode([String: ActionRecord.Output].self, text)?.values
+                    type = row.text("outputs").flatMap(ActionRecord.outputs(json:))?.values
                         .first { $0.digest == digest && $0.suffix == suffix }?.type
                 }
                 result.append(
                     StoredObject(
-                        digest: digest, suffix: suffix, type: type,
-                        nodes: Set(group.compactMap { $0["node"] as String? }).sorted(), bytes: row["bytes"],
-                        seconds: group.compactMap { $0["seconds"] as Double? }.min() ?? 0,
-                        created: Date(timeIntervalSince1970: row["created"]),
-                        used: Date(timeIntervalSince1970: row["used"]), isPinned: row["pinned"]))
+                        digest: digest, suffix: suffix, type: type, nodes: Set(group.compactMap { $0.text("node") }).sorted(),
+                        bytes: row.integer("bytes", in: Sane.bytes) ?? 0,
+                        seconds: group.compactMap { $0.number("seconds", in: Sane.seconds) }.min() ?? 0, created: time("created"),
+                        used: time("used"), isPinned: row.integer("pinned") != 0))
             }
             for row in rows {
-                if let first = group.first, first["digest"] as String != row["digest"] || first["suffix"] as String != row["suffix"] {
+                if let first = group.first, first.text("digest") != row.text("digest") || first.text("suffix") != row.text("suffix") {
                     close()
                     group = []
                 }
@@ -99,57 +103,84 @@ extension CacheStore {
     }
 
     private func check(_ progress: (Int, Int) -> Void) throws -> VerificationReport {
+        try checkReadable()
+        let damagedRows = try mendRows()
         let objects = try list()
         var damaged: [String] = []
         var missing: [String] = []
-        var removed: [[String]] = []
+        var unreadable: [String] = []
+        var removed: [Removed] = []
         for (index, object) in objects.enumerated() {
             progress(index, objects.count)
+            let name = StoreReader.StoredName(digest: object.digest, suffix: object.suffix)
             let path = path(of: object.digest, suffix: object.suffix)
-            let state = FileState(path: path)
             let isInline = try snapshot { try StoreReader(db: $0, store: self).isInline(object.digest, suffix: object.suffix) }
             if isInline {
                 let isWhole = try database.write { db in
                     let isWhole = isSound(object.digest, suffix: object.suffix, db)
-                    if !isWhole { try removeRow(digest: object.digest.hex, suffix: object.suffix, db) }
+                    if !isWhole { try removeRow(name, db) }
                     return isWhole
                 }
-                if !isWhole { removed.append([object.digest.hex, object.suffix]) }
+                if !isWhole { removed.append(Removed(name: name)) }
                 if try !isWhole || mendCopy(of: object.digest) { damaged.append(path) }
                 continue
             }
-            let found = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
-            try database.write { db in
-                if let state, found == object.digest {
-                    try db.execute(
-                        sql: "UPDATE objects SET bytes = ?, modified = ?, inode = ? WHERE digest = ? AND suffix = ?",
-                        arguments: [state.size, state.modified, state.inode, object.digest.hex, object.suffix])
-                    return
-                }
-                // Another process may have put a sound one in its place meanwhile.
-                let again = try? Artifact.digest(ofFile: path, isTensorFile: object.suffix == "safetensors")
-                guard again != object.digest else { return }
-                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
-                removed.append([object.digest.hex, object.suffix])
-                if state == nil { missing.append(path) } else { damaged.append(path) }
+            do {
+                guard let isThere = try dropUnlessWhole(name) else { continue }
+                removed.append(Removed(name: name))
+                if isThere { damaged.append(path) } else { missing.append(path) }
+            } catch let error as StoreError {
+                unreadable.append("\(error)")
             }
         }
-        try unlinkUnnamed(removed)
+        var removal = try unlinkUnnamed(removed)
+        removal.gone = []
+        try removeOrphans(&removal)
         progress(objects.count, objects.count)
         return VerificationReport(
-            checked: objects.count, bytes: objects.reduce(0) { $0 + $1.bytes }, damaged: damaged, missing: missing,
-            orphans: try removeOrphans())
+            checked: objects.count, bytes: objects.map(\.bytes).clampedSum, damaged: damaged, missing: missing, unreadable: unreadable,
+            damagedRows: damagedRows, orphans: removal.gone, failures: removal.kept.map(\.reason))
+    }
+
+    /// Hashes an object's file; drops its row unless the bytes are what they should be.
+    ///
+    /// - Returns: Nil when they are; else whether there is a file.
+    /// - Throws: ``StoreError`` when it cannot be read.
+    private func dropUnlessWhole(_ name: StoreReader.StoredName) throws -> Bool? {
+        let path = path(of: name.digest, suffix: name.suffix)
+        let state = try FileState(stored: path)
+        let isWhole = try state != nil && holdsItsBytes(name.digest, suffix: name.suffix)
+        return try database.write { db in
+            if isWhole, let state {
+                // Mostly there is nothing new to write, which a full disk would refuse.
+                try db.execute(
+                    sql: """
+                        UPDATE objects SET bytes = ?1, modified = ?2, inode = ?3 WHERE digest = ?4 AND suffix = ?5
+                        AND (bytes, modified, inode) IS NOT (?1, ?2, ?3)
+                        """,
+                    arguments: [state.size, state.modified, state.inode, name.digest.hex, name.suffix])
+                return nil
+            }
+            // Another process may have put a sound one in its place meanwhile.
+            if try holdsItsBytes(name.digest, suffix: name.suffix) { return nil }
+            try removeRow(name, db)
+            return state != nil
+        }
     }
 
     /// Removes object files that no row names: a kill came between rename and row, or between row and removal.
-    private func removeOrphans() throws -> [String] {
+    private func removeOrphans(_ removal: inout Removal) throws {
         let files = FileManager.default
-        var orphans: [String] = []
         for prefix in ((try? files.contentsOfDirectory(atPath: "\(root)/objects")) ?? []).sorted() {
             let names = ((try? files.contentsOfDirectory(atPath: "\(root)/objects/\(prefix)")) ?? []).sorted()
-            let objects = names.map { [($0 as NSString).deletingPathExtension, ($0 as NSString).pathExtension] }
-            orphans += try unlinkUnnamed(objects)
+            let objects = names.compactMap { name in
+                Digest(hex: (name as NSString).deletingPathExtension).map {
+                    Removed(name: .init(digest: $0, suffix: (name as NSString).pathExtension))
+                }
+            }
+            let more = try unlinkUnnamed(objects)
+            removal.gone += more.gone
+            removal.kept += more.kept.filter { kept in !removal.kept.contains { $0.name == kept.name } }
         }
-        return orphans
     }
 }

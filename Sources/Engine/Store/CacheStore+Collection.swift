@@ -9,6 +9,8 @@ public struct CollectionReport: Sendable, Hashable, Codable {
     public let keptBytes: Int64
     /// Objects that would have had to go, but are in use by a running graph or pinned.
     public let protected: Int
+    /// Files that could not be removed, each with the reason; what they hold stays.
+    public let failures: [String]
 }
 
 extension CacheStore {
@@ -21,7 +23,7 @@ extension CacheStore {
     public func gc(maxBytes: Int64) throws -> CollectionReport {
         // A store that is only asked may have no folder.
         guard FileManager.default.fileExists(atPath: root) else {
-            return CollectionReport(removed: 0, freedBytes: 0, keptBytes: 0, protected: 0)
+            return CollectionReport(removed: 0, freedBytes: 0, keptBytes: 0, protected: 0, failures: [])
         }
         // No run begins meanwhile, so that none relies on what is about to go.
         let gate = try beginningOfRuns(exclusive: true)
@@ -34,8 +36,8 @@ extension CacheStore {
     /// - Returns: Nil when there was nothing to do.
     func collectAutomatically() throws -> CollectionReport? {
         guard let limit = try settings().maxBytes else { return nil }
-        let total = try database.read { try Int64.fetchOne($0, sql: "SELECT SUM(bytes) FROM objects") ?? 0 }
-        guard total > limit, let gate = try? beginningOfRuns(exclusive: true, waits: false) else { return nil }
+        let total = try database.read { try Double.fetchOne($0, sql: "SELECT TOTAL(bytes) FROM objects") ?? 0 }
+        guard total > Double(limit), let gate = try? beginningOfRuns(exclusive: true, waits: false) else { return nil }
         defer { close(gate) }
         guard Lease.held(in: "\(root)/active").isEmpty else { return nil }
         return try collect(maxBytes: limit)
@@ -52,7 +54,7 @@ extension CacheStore {
 
     private func collect(maxBytes: Int64) throws -> CollectionReport {
         let objects = try list()
-        var total = objects.reduce(0) { $0 + $1.bytes }
+        var total = objects.map(\.bytes).clampedSum
         let begins = Lease.held(in: "\(root)/active").map(\.since)
         // Runs that are going on may rely on whatever was used since their beginning. If that is yet to come, the clock was set back, and
         // does not tell what they used.
@@ -62,37 +64,45 @@ extension CacheStore {
         var count = 0
         var freed: Int64 = 0
         var protected = 0
+        var failures: [String] = []
         var isDone = false
         // In groups, so that files go, and give room, before much is written.
         while !isDone {
-            var removed: [[String]] = []
+            var removed: [Removed] = []
+            var sizes: [StoreReader.StoredName: Int64] = [:]
             try database.write { db in
                 while removed.count < 64 {
                     guard total > maxBytes, let object = order.next() else {
                         isDone = true
                         return
                     }
+                    let name = StoreReader.StoredName(digest: object.digest, suffix: object.suffix)
                     let row = try Row.fetchOne(
-                        db.cachedStatement(sql: "SELECT used, pinned FROM objects WHERE digest = ? AND suffix = ?"),
+                        db.cachedStatement(sql: "SELECT * FROM objects WHERE digest = ? AND suffix = ?"),
                         arguments: [object.digest.hex, object.suffix])
-                    guard let row, !(row["pinned"] as Bool), (row["used"] as Double) < horizon else {
+                    guard let row, row.integer("pinned") == 0, row.number("used", in: Sane.time) ?? .greatestFiniteMagnitude < horizon else {
                         protected += 1
                         continue
                     }
-                    try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                    try removeRow(name, db)
                     order.isGone(object.digest)
-                    removed.append([object.digest.hex, object.suffix])
-                    freed += object.bytes
+                    removed.append(Removed(name: name, row: row))
+                    sizes[name] = object.bytes
                     total -= object.bytes
                 }
             }
-            try unlinkUnnamed(removed)
-            count += removed.count
+            let kept = try unlinkUnnamed(removed).kept
+            for (name, reason) in kept {
+                total += sizes.removeValue(forKey: name) ?? 0
+                failures.append(reason)
+            }
+            freed += sizes.values.clampedSum
+            count += sizes.count
         }
         try forgetActions(madeBefore: Date().addingTimeInterval(-180 * 86_400))
         removeOld("checkpoints", days: 14)
         removeOld("logs", days: 60)
-        return CollectionReport(removed: count, freedBytes: freed, keptBytes: total, protected: protected)
+        return CollectionReport(removed: count, freedBytes: freed, keptBytes: total, protected: protected, failures: failures)
     }
 
     /// What each value was made from, and how long that took, as far as the journal knows.
@@ -102,9 +112,9 @@ extension CacheStore {
             let rows = try Row.fetchCursor(
                 db, sql: "SELECT inputs, outputs, seconds FROM instances WHERE key IS NOT NULL AND outputs != '{}' GROUP BY key")
             while let row = try rows.next() {
-                let outputs = JSON.decode([String: ActionRecord.Output].self, row["outputs"]) ?? [:]
-                let inputs = JSON.decode([String: [Fingerprint.Input]].self, row["inputs"]) ?? [:]
-                let origin = CollectionOrder.Origin(seconds: row["seconds"] ?? 0, inputs: Set(inputs.values.joined().compactMap(\.digest)))
+                let outputs = row.text("outputs").flatMap(ActionRecord.outputs(json:)) ?? [:]
+                let inputs = row.text("inputs").flatMap(Fingerprint.inputs(json:)) ?? [:]
+                let origin = CollectionOrder.Origin(seconds: row.number("seconds", in: Sane.seconds) ?? 0, inputs: Set(inputs.values.joined().compactMap(\.digest)))
                 for output in outputs.values { result[output.digest] = origin }
             }
             return result

@@ -20,7 +20,7 @@ extension CacheStore {
             guard Self.sync(file.path) else { throw StoreError.system("cannot sync '\(file.path)'") }
             let target = path(of: file.digest, suffix: file.suffix)
             let folder = (target as NSString).deletingLastPathComponent
-            if mkdir(folder, 0o755) == 0 { folders.insert("\(root)/objects") }
+            if try Self.makeFolder(folder) { folders.insert("\(root)/objects") }
             try link(file, to: target, replacing: false)
             folders.insert(folder)
         }
@@ -29,9 +29,10 @@ extension CacheStore {
 
     private func link(_ file: Commit.NewFile, to target: String, replacing: Bool) throws {
         chmod(file.path, 0o444)
-        if replacing { unlink(target) }
+        if replacing, !Self.remove(target), !FileState.isAbsence(errno) { throw StoreError.system("cannot replace the damaged artifact '\(target)'") }
         if Foundation.link(file.path, target) == 0 || errno == EEXIST { return }
-        // A file system without hard links.
+        // A file system without hard links, or one that has enough of this file.
+        guard [EPERM, EOPNOTSUPP, ENOSYS, EMLINK, EXDEV].contains(errno) else { throw StoreError.system("cannot move '\(file.path)' to '\(target)'") }
         let temporary = "\(file.path).copy"
         do {
             try FileManager.default.copyItem(atPath: file.path, toPath: temporary)
@@ -39,7 +40,14 @@ extension CacheStore {
         } catch {
             throw StoreError("cannot move '\(file.path)' into the cache: \(StoreError.text(error))")
         }
-        guard rename(temporary, target) == 0 else { throw StoreError.system("cannot move '\(file.path)' into the cache") }
+        guard rename(temporary, target) == 0 else { throw StoreError.system("cannot move '\(file.path)' to '\(target)'") }
+    }
+
+    /// - Returns: Whether it is new.
+    private static func makeFolder(_ path: String) throws -> Bool {
+        if mkdir(path, 0o755) == 0 { return true }
+        guard errno == EEXIST else { throw StoreError.system("cannot make the folder '\(path)'") }
+        return false
     }
 
     /// Writes the rows of an action whose files are in place.
@@ -51,11 +59,11 @@ extension CacheStore {
                 try !StoreReader(db: db, store: self).isIntactFile(file.digest, suffix: file.suffix)
             {
                 let folder = (target as NSString).deletingLastPathComponent
-                _ = mkdir(folder, 0o755)
+                _ = try Self.makeFolder(folder)
                 try link(file, to: target, replacing: true)
                 Self.syncFolder(folder)
             }
-            guard let state = FileState(path: target) else { throw StoreError("'\(target)' vanished while it was stored") }
+            guard let state = try FileState(stored: target) else { throw StoreError("'\(target)' vanished while it was stored") }
             try insertObject(file.digest, suffix: file.suffix, state, nil, now: now, db)
         }
         for (digest, bytes) in commit.contents {

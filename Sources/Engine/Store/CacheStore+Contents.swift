@@ -15,7 +15,8 @@ extension CacheStore {
         if let contents = commits.contents(digest) { return contents }
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT data FROM objects WHERE digest = ? AND suffix = 'safetensors'"), arguments: [digest.hex])
-        guard let bytes = row?["data"] as Data? else { return nil }
+        guard let row, !row.isNull("data") else { return nil }
+        guard let bytes = row.blob("data") else { throw DamagedContents(digest: digest) }
         let contents = MappedFile(contents: Array(bytes), path: path(of: digest, suffix: "safetensors"))
         guard let file = try? SafetensorsFile(file: contents), Artifact.isIntact(file, digest: digest) else {
             throw DamagedContents(digest: digest)
@@ -23,10 +24,16 @@ extension CacheStore {
         return contents
     }
 
-    /// An output as a value whose file is there.
+    /// An output as a value whose file is there; of a small one on a full disk, with its bytes at hand.
     ///
     /// - Throws: ``StoreError`` when the file of a small one cannot be written.
-    public func value(_ output: ActionRecord.Output) throws -> Artifact { try filed(artifact(output)) }
+    public func value(_ output: ActionRecord.Output) throws -> Artifact {
+        do {
+            return try filed(artifact(output))
+        } catch where Self.room(in: root) < Self.spareSize {
+            return try contents(of: output)
+        }
+    }
 
     /// An output as a value with its bytes at hand, if it is small; else at its path, if it is still there.
     ///
@@ -80,7 +87,8 @@ extension CacheStore {
     func isSound(_ digest: Digest, suffix: String, _ db: Database) -> Bool {
         let row = try? Row.fetchOne(
             db.cachedStatement(sql: "SELECT data FROM objects WHERE digest = ? AND suffix = ?"), arguments: [digest.hex, suffix])
-        if let bytes = row?["data"] as Data? {
+        if let row, !row.isNull("data") {
+            guard let bytes = row.blob("data") else { return false }
             let file = try? SafetensorsFile(file: MappedFile(contents: Array(bytes), path: digest.hex))
             return file.map { Artifact.isIntact($0, digest: digest) } ?? false
         }

@@ -27,6 +27,8 @@ public final class CacheStore: Sendable {
     let log: ActionLog
     /// Safetensors artifacts of fewer bytes are kept in the index.
     let inlineLimit: Int
+    /// Whether what is learnt on the way is written down; not on a disk that is full to the last block, where a store can only be read.
+    public let keepsNotes: Bool
 
     /// Opens a store, making it if there is none; a damaged or missing index is rebuilt from the artifacts' records.
     ///
@@ -34,18 +36,26 @@ public final class CacheStore: Sendable {
     ///   - root: The store's folder.
     ///   - inlineLimit: Safetensors artifacts of fewer bytes are kept in the index; 0: all are files.
     /// - Throws: ``StoreError`` when the folder cannot be made or written.
-    public init(root: String, inlineLimit: Int = 16 << 10) throws {
+    public convenience init(root: String, inlineLimit: Int = 16 << 10) throws {
+        try self.init(root: root, inlineLimit: inlineLimit, isOnlyRead: false)
+    }
+
+    /// - Parameter isOnlyRead: Whether a store on a full disk will do that cannot be written.
+    private init(root: String, inlineLimit: Int, isOnlyRead: Bool) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
         self.inlineLimit = inlineLimit
         locks = KeyLocks(folder: "\(self.root)/locks")
         log = ActionLog(folder: "\(self.root)/actions")
         let isNewFolder = !FileManager.default.fileExists(atPath: "\(self.root)/objects")
+        do {
+            try FileManager.default.createDirectory(atPath: self.root, withIntermediateDirectories: true)
+        } catch {
+            throw StoreError("cannot make a folder of the cache: \(StoreError.text(error)); choose another with --cache")
+        }
         for folder in ["objects", "actions", "tmp", "active", "locks", "checkpoints", "logs"] {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: "\(self.root)/\(folder)", withIntermediateDirectories: true)
-            } catch {
-                throw StoreError("cannot make a folder of the cache: \(StoreError.text(error)); choose another with --cache")
+            let path = "\(self.root)/\(folder)"
+            guard mkdir(path, 0o755) == 0 || (errno == EEXIST && Self.isFolder(path)) else {
+                throw StoreError("cannot make a folder of the cache: '\(path)': \(String(cString: strerror(errno))); choose another with --cache")
             }
         }
         if isNewFolder { Self.syncFolder(self.root) }
@@ -53,8 +63,9 @@ public final class CacheStore: Sendable {
         let gate = open("\(self.root)/open.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard gate >= 0 else { throw StoreError.system("cannot open '\(self.root)/open.lock'") }
         defer { close(gate) }
-        _ = flock(gate, LOCK_EX)
+        guard Lease.lock(gate, LOCK_EX) else { throw StoreError.lock("\(self.root)/open.lock") }
         let index = "\(self.root)/index.sqlite"
+        try Self.checkFiles(of: index)
         // The sign outlives a kill in the middle: an index that exists may still be half rebuilt.
         let sign = "\(self.root)/rebuilding"
         // A file of no bytes is none: SQLite would take it for a new index.
@@ -64,24 +75,35 @@ public final class CacheStore: Sendable {
             Self.setAside(index)
             unlink("\(self.root)/condemned")
         }
-        do {
-            do {
-                database = try Self.openIndex(index, migrates: true)
-            } catch where Self.isDamage(error) {
-                try Self.leave(sign)
-                Self.setAside(index)
-                database = try Self.openIndex(index, migrates: true)
-            }
-            lookups = try Self.openIndex(index, migrates: false)
-        } catch {
-            throw Self.explained(error, root: self.root)
-        }
+        (database, lookups, keepsNotes) = try Self.openBoth(index, of: self.root, sign: sign, isOnlyRead: isOnlyRead)
+        guard keepsNotes else { return }
         if FileManager.default.fileExists(atPath: sign) {
             try minding(rebuildIndex)
             unlink(sign)
         }
         removeAbandoned()
         Self.keepSpare(root: self.root)
+    }
+
+    /// Opens an index for writes and look-ups; one that is damaged is set aside, to be rebuilt.
+    private static func openBoth(
+        _ index: String, of root: String, sign: String, isOnlyRead: Bool
+    ) throws -> (database: DatabaseQueue, lookups: DatabaseQueue, keepsNotes: Bool) {
+        do {
+            let database: DatabaseQueue
+            do {
+                database = try openIndex(index, migrates: true)
+            } catch where isDamage(error) {
+                try leave(sign)
+                setAside(index)
+                database = try openIndex(index, migrates: true)
+            }
+            return (database, try openIndex(index, migrates: false), true)
+        } catch {
+            guard isOnlyRead, isFull(error, root: root), !FileManager.default.fileExists(atPath: sign), let alone = try? openIndexAlone(index)
+            else { throw explained(error, root: root) }
+            return (alone, alone, false)
+        }
     }
 
     private static func setAside(_ index: String) {
@@ -111,17 +133,49 @@ public final class CacheStore: Sendable {
         switch error.resultCode {
         case .SQLITE_IOERR where SystemReason.hasLimit(RLIMIT_FSIZE):
             return StoreError("the index '\(root)/index.sqlite' cannot be written: \(reason); raise the file-size limit (ulimit -f)")
-        case .SQLITE_FULL,
-            .SQLITE_IOERR where room(in: root) < spareSize:
+        case _ where isFull(error, root: root):
             return StoreError(
                 "the disk of the cache '\(root)' is full; free some space, run 'understudy cache gc --max-size SIZE', or move the cache with --cache")
         case .SQLITE_READONLY, .SQLITE_PERM:
-            return StoreError("the index '\(root)/index.sqlite' cannot be written: \(reason); the cache must be writable: move it with --cache")
+            // SQLite says of none of them which one it is.
+            let index = "\(root)/index.sqlite"
+            for path in ["\(index)-wal", "\(index)-shm"] where mayWrite(index) && access(path, F_OK) == 0 && !mayWrite(path) {
+                return StoreError(
+                    "the index '\(index)' cannot be written: '\(path)' may not be; when no program uses the cache, delete that file, or move the cache with --cache")
+            }
+            return StoreError("the index '\(index)' cannot be written: \(reason); the cache must be writable: move it with --cache")
         case .SQLITE_CANTOPEN, .SQLITE_IOERR:
             return StoreError(
                 "the index '\(root)/index.sqlite' cannot be opened: \(reason); check its permissions and the limit of open files (ulimit -n), or move the cache with --cache")
         case .SQLITE_BUSY: return StoreError("another program has held the index '\(root)/index.sqlite' for a minute; end it, and run again")
         default: return StoreError("the index '\(root)/index.sqlite' cannot be used: \(reason)")
+        }
+    }
+
+    private static func isFull(_ error: any Error, root: String) -> Bool {
+        guard let error = error as? DatabaseError else { return false }
+        return error.resultCode == .SQLITE_FULL || (error.resultCode == .SQLITE_IOERR && room(in: root) < spareSize)
+    }
+
+    /// Whether this user may write to a file. It is not opened: closing a file drops the locks that SQLite has on it.
+    private static func mayWrite(_ path: String) -> Bool { faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 }
+
+    /// Looks at the files of an index before SQLite does, which would say only that it cannot open them.
+    ///
+    /// - Throws: ``StoreError`` when one is no file.
+    private static func checkFiles(of index: String) throws {
+        var mode = stat()
+        _ = stat(index, &mode)
+        for path in [index, "\(index)-wal", "\(index)-shm"] {
+            var status = stat()
+            let isBlind = stat(path, &status) != 0
+            guard !isBlind || errno == ELOOP else { continue }
+            if isBlind || status.st_mode & S_IFMT != S_IFREG {
+                let kind = isBlind ? "a symbolic link to itself" : status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "no regular file"
+                throw StoreError("'\(path)' is \(kind), where the index of the cache has a file; delete it and run again: what the index held is found again")
+            }
+            // Made while the index itself could not be written, it has that mode, and would keep the index from being written for good.
+            if path != index, mayWrite(index), !mayWrite(path) { chmod(path, mode.st_mode & 0o777) }
         }
     }
 
@@ -144,17 +198,26 @@ public final class CacheStore: Sendable {
     ///
     /// - Throws: ``StoreError`` when there is one and it cannot be read.
     public convenience init(reading root: String) throws {
-        if FileManager.default.fileExists(atPath: "\(root)/objects") {
-            try self.init(root: root)
+        if try Self.isThere(root) {
+            try self.init(root: root, inlineLimit: 16 << 10, isOnlyRead: true)
         } else {
             try self.init(emptyAt: root)
         }
+    }
+
+    /// - Throws: ``StoreError`` when nobody can tell whether there is a store.
+    private static func isThere(_ root: String) throws -> Bool {
+        var status = stat()
+        if stat("\(root)/objects", &status) == 0 { return true }
+        guard FileState.isAbsence(errno) else { throw StoreError.unreadable(root) }
+        return false
     }
 
     /// A store without a folder: its index is in memory.
     private init(emptyAt root: String) throws {
         self.root = URL(fileURLWithPath: root).standardizedFileURL.path
         inlineLimit = 0
+        keepsNotes = true
         locks = KeyLocks(folder: "\(self.root)/locks")
         log = ActionLog(folder: "\(self.root)/actions")
         database = try DatabaseQueue()
@@ -162,11 +225,20 @@ public final class CacheStore: Sendable {
         lookups = database
     }
 
+    /// Opens an index without the file that programs share, for which a full disk has no room: nobody else may have it open.
+    private static func openIndexAlone(_ path: String) throws -> DatabaseQueue {
+        var configuration = Configuration()
+        configuration.prepareDatabase { try $0.execute(sql: "PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -64000") }
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        guard try queue.inDatabase(StoreSchema.migrator.hasCompletedMigrations) else { throw StoreError("the index is older than this program") }
+        return queue
+    }
+
     private static func openIndex(_ path: String, migrates: Bool) throws -> DatabaseQueue {
         var configuration = Configuration()
         configuration.journalMode = .wal
         configuration.busyMode = .timeout(60)
-        configuration.prepareDatabase { db in 
+        configuration.prepareDatabase { db in
             // Checkpoints write every page that changed: the rarer, the fewer.
             try db.execute(sql: "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8192; PRAGMA cache_size = -64000")
         }
@@ -221,10 +293,8 @@ public final class CacheStore: Sendable {
     func beginningOfRuns(exclusive: Bool, waits: Bool = true) throws -> Int32 {
         let descriptor = open("\(root)/gc.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw StoreError.system("cannot open '\(root)/gc.lock'") }
-        var status: Int32
-        repeat { status = flock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | (waits ? 0 : LOCK_NB)) } while status != 0 && errno == EINTR
-        guard status == 0 else {
-            let failure = StoreError.system("cannot lock '\(root)/gc.lock'")
+        guard Lease.lock(descriptor, (exclusive ? LOCK_EX : LOCK_SH) | (waits ? 0 : LOCK_NB)) else {
+            let failure = StoreError.lock("\(root)/gc.lock")
             close(descriptor)
             throw failure
         }
@@ -258,10 +328,9 @@ public final class CacheStore: Sendable {
                     let state = FileState(size: Int64(bytes.count), modified: 0, inode: 0)
                     try insertObject(digest, suffix: "safetensors", state, Array(bytes), now: now, db)
                     // A line may have been cut or changed; what is not sound is made again.
-                    if !isSound(digest, suffix: "safetensors", db) { try removeRow(digest: hex, suffix: "safetensors", db) }
+                    if !isSound(digest, suffix: "safetensors", db) { try removeRow(.init(digest: digest, suffix: "safetensors"), db) }
                 }
-                for output in line.record.outputs.values
-                where FileManager.default.fileExists(atPath: path(of: output.digest, suffix: output.suffix)) {
+                for output in line.record.outputs.values where try FileState(stored: path(of: output.digest, suffix: output.suffix)) != nil {
                     try db.execute(
                         sql: """
                             INSERT OR IGNORE INTO objects (digest, suffix, bytes, modified, inode, created, used)
@@ -274,30 +343,62 @@ public final class CacheStore: Sendable {
         }
     }
 
+    /// An object whose row was removed.
+    struct Removed {
+        let name: StoreReader.StoredName
+        /// Its row, to be put back should its file stay; nil: what is left of it is of no use.
+        var row: Row?
+    }
+
+    /// Which files were removed, and which could not be, with the reason.
+    struct Removal {
+        var gone: [String] = []
+        var kept: [(name: StoreReader.StoredName, reason: String)] = []
+    }
+
     /// Removes the row of an object, inside a write transaction; once that is over, ``unlinkUnnamed(_:)`` removes the file.
     ///
     /// What made it is still known, so that results that were made from it can be found without it.
-    func removeRow(digest: String, suffix: String, _ db: Database) throws {
-        try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [digest, suffix])
+    func removeRow(_ name: StoreReader.StoredName, _ db: Database) throws {
+        try db.execute(sql: "DELETE FROM objects WHERE digest = ? AND suffix = ?", arguments: [name.digest.hex, name.suffix])
     }
 
-    /// Removes the files of objects, as `[digest, suffix]`, that no row names: in this order a kill never leaves a row without its file.
-    ///
-    /// - Returns: The paths of those removed.
-    @discardableResult
-    func unlinkUnnamed(_ objects: some Collection<[String]>) throws -> [String] {
-        guard !objects.isEmpty else { return [] }
+    /// Removes the files of objects that no row names: in this order a kill never leaves a row without its file. Where a file cannot
+    /// be removed, the object's row is put back.
+    func unlinkUnnamed(_ objects: [Removed]) throws -> Removal {
+        guard !objects.isEmpty else { return Removal() }
         // Inside a write transaction no commit can be between its rename and its row.
         return try database.write { db in
-            try objects.compactMap { object in
-                guard let digest = Digest(hex: object[0]) else { return nil }
+            var removal = Removal()
+            for object in objects {
+                let name = object.name
                 let count = try Int.fetchOne(
                     db.cachedStatement(sql: "SELECT COUNT(*) FROM objects WHERE digest = ? AND suffix = ?"),
-                    arguments: [object[0], object[1]])
-                let path = path(of: digest, suffix: object[1])
-                return count == 0 && unlink(path) == 0 ? path : nil
+                    arguments: [name.digest.hex, name.suffix])
+                guard count == 0 else { continue }
+                let path = path(of: name.digest, suffix: name.suffix)
+                if Self.remove(path) {
+                    removal.gone.append(path)
+                } else if !FileState.isAbsence(errno) {
+                    removal.kept.append((name, "\(path): \(String(cString: strerror(errno)))"))
+                    guard let row = object.row else { continue }
+                    let columns = row.columnNames.joined(separator: ", ")
+                    let places = row.columnNames.map { _ in "?" }.joined(separator: ", ")
+                    try db.execute(
+                        sql: "INSERT OR IGNORE INTO objects (\(columns)) VALUES (\(places))", arguments: StatementArguments(row.databaseValues))
+                }
             }
+            return removal
         }
+    }
+
+    /// Removes what has an object's name; false with `errno` set when that is refused.
+    static func remove(_ path: String) -> Bool {
+        if unlink(path) == 0 { return true }
+        guard errno == EISDIR else { return false }
+        let isGone = (try? FileManager.default.removeItem(atPath: path)) != nil
+        errno = EISDIR
+        return isGone
     }
 
     /// Forgets actions of which nothing is left, and drops from the log what is forgotten.

@@ -45,7 +45,8 @@ struct Commit: Sendable {
             outputs[port] = .init(type: file.type.name, digest: file.digest, suffix: suffix, bytes: bytes)
         }
         record = ActionRecord(
-            key: key, node: node, version: version, seconds: seconds, memory: memory, outputs: outputs, source: source)
+            // A clock that was set back gives less than nothing.
+            key: key, node: node, version: version, seconds: max(seconds, 0), memory: memory, outputs: outputs, source: source)
     }
 
     /// The bytes of a small file; nil for a larger one, and for what is used as a file.

@@ -39,15 +39,18 @@ enum JSON {
 extension PeakMemory {
     var json: String { "{\"bytes\":\(bytes),\"isShared\":\(isShared)}" }
 
-    /// Reads what ``json`` wrote.
+    /// Reads what ``json`` wrote; nil when it is damaged.
     init?(json text: String) {
+        guard let memory = Self.read(text), Sane.bytes.contains(memory.bytes) else { return nil }
+        self = memory
+    }
+
+    private static func read(_ text: String) -> PeakMemory? {
         for isShared in [false, true] where text.hasSuffix(",\"isShared\":\(isShared)}") && text.hasPrefix("{\"bytes\":") {
             guard let bytes = Int64(text.dropFirst(9).prefix { $0 != "," }) else { break }
-            self.init(bytes: bytes, isShared: isShared)
-            return
+            return PeakMemory(bytes: bytes, isShared: isShared)
         }
-        guard let memory = JSON.decode(PeakMemory.self, text) else { return nil }
-        self = memory
+        return JSON.decode(PeakMemory.self, text)
     }
 }
 
@@ -71,9 +74,10 @@ extension ActionRecord {
         return text + ",\"version\":\(version)}"
     }
 
-    /// Reads what ``json(_:)`` wrote.
+    /// Reads what ``json(_:)`` wrote; nil when it is damaged.
     static func outputs(json text: String) -> [String: Output]? {
-        quickOutputs(text) ?? JSON.decode([String: Output].self, text)
+        guard let outputs = quickOutputs(text) ?? JSON.decode([String: Output].self, text), outputs.values.allSatisfy(\.isSane) else { return nil }
+        return outputs
     }
 
     private static func quickOutputs(_ text: String) -> [String: Output]? {

@@ -24,7 +24,7 @@ struct Cache: ParsableCommand {
             if !objects.isEmpty { print(table.text) }
             let limit: Int64?
             do { limit = try store.settings().maxBytes } catch let error as StoreError { throw Failure.usage("error: \(error)") }
-            print("\(objects.count) artifacts, \(byteText(objects.reduce(0) { $0 + Int($1.bytes) })) in \(store.root)\(limit.map { ", kept to \(byteText(Int($0))) after a run" } ?? "")")
+            print("\(objects.count) artifacts, \(byteText(Int(objects.map(\.bytes).clampedSum))) in \(store.root)\(limit.map { ", kept to \(byteText(Int($0))) after a run" } ?? "")")
         }
     }
 
@@ -38,6 +38,9 @@ struct Cache: ParsableCommand {
             CacheStore.giveUpSpare(root: store.root)
             let result = try store.open().gc(maxBytes: Int64(maxSize.bytes))
             print("removed \(result.removed) artifacts, \(byteText(Int(result.freedBytes))); \(byteText(Int(result.keptBytes))) are left\(result.protected > 0 ? ", \(result.protected) artifacts are in use or pinned" : "")")
+            guard result.failures.isEmpty else {
+                throw Failure.node((result.failures.map { "cannot remove \($0)" } + ["error: \(result.failures.count) artifacts could not be removed, and stay"]).joined(separator: "\n"))
+            }
         }
     }
 
@@ -76,11 +79,17 @@ struct Cache: ParsableCommand {
 
         func run() throws {
             let result = try store.open().verify()
-            let problems = result.damaged.map { "damaged: \($0)" } + result.missing.map { "missing: \($0)" }
-            guard result.isClean else {
-                throw Failure.node((problems + ["\(problems.count) of \(result.checked) artifacts were dropped; the next run makes them anew"]).joined(separator: "\n"))
-            }
+            guard result.isClean else { throw Failure.node(text(result)) }
             print("\(result.checked) artifacts, \(byteText(Int(result.bytes))), all whole")
+        }
+
+        private func text(_ result: VerificationReport) -> String {
+            let dropped = result.damaged.map { "damaged: \($0)" } + result.missing.map { "missing: \($0)" }
+            var lines = dropped
+            if !dropped.isEmpty { lines.append("\(dropped.count) of \(result.checked) artifacts were dropped; the next run makes them anew") }
+            if result.damagedRows > 0 { lines.append("\(result.damagedRows) damaged rows of the index were set right or dropped; the next run makes anew what they stood for") }
+            lines += result.failures.map { "cannot remove \($0)" } + result.unreadable.map { "error: \($0)" }
+            return lines.joined(separator: "\n")
         }
     }
 

@@ -63,7 +63,7 @@ struct Report: ParsableCommand {
         entries.map { entry in
             ReportPage.Row(
                 node: entry.instance.description, type: entry.fingerprint.type, status: entry.status.rawValue,
-                seconds: entry.status == .skipped ? nil : entry.seconds, memory: memoryText(entry.memory), bytes: entry.outputs.values.reduce(0) { $0 + Int($1.bytes) },
+                seconds: entry.status == .skipped ? nil : entry.seconds, memory: memoryText(entry.memory), bytes: Int(entry.outputs.values.map(\.bytes).clampedSum),
                 note: entry.error ?? "")
         }
     }

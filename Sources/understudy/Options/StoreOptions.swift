@@ -16,7 +16,11 @@ struct StoreOptions: ParsableArguments {
     var environments: String { CacheStore.environments(root: root) }
 
     /// Opens the cache to look things up; where there is none, none is made.
-    func open() throws -> CacheStore { try usable { try CacheStore(reading: root) } }
+    func open() throws -> CacheStore {
+        let store = try usable { try CacheStore(reading: root) }
+        if !store.keepsNotes { printError("note: the disk of the cache '\(store.root)' is full: what is learnt now is not kept") }
+        return store
+    }
 
     /// Opens the cache to put things in, making it if there is none.
     func make() throws -> CacheStore { try usable { try CacheStore(root: root) } }

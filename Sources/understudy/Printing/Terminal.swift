@@ -100,7 +100,8 @@ func durationText(_ seconds: Double) -> String {
     guard seconds >= 0, seconds < 1e8 else { return "unknown" }
     if seconds < 0.0995 { return String(format: "%.0f ms", seconds * 1000) }
     if seconds < 60 { return String(format: "%.1f s", seconds) }
-    let whole = Int(seconds.rounded())
+    // Seconds that are read may be any number.
+    guard let whole = Int(exactly: seconds.rounded()) else { return "\(seconds) s" }
     if whole < 3600 { return String(format: "%d min %02d s", whole / 60, whole % 60) }
     return String(format: "%d h %02d min", whole / 3600, whole / 60 % 60)
 }

@@ -68,7 +68,7 @@ struct ActionLog: Sendable {
         for line in text.split(separator: UInt8(ascii: "\n")) {
             if let line = try? decoder.decode(Line.self, text: line) { lines.append(line) }
         }
-        return lines.filter { $0.record.outputs.values.allSatisfy { !$0.suffix.contains("/") } }
+        return lines.filter(\.record.isSane)
     }
 
     /// Drops what is not to be kept.

@@ -40,16 +40,20 @@ final class StoreReader {
     }
 
     /// Looks an action up and checks that its files are there and what they were.
-    func lookup(_ key: Digest) throws -> Lookup {
+    ///
+    /// - Parameter ports: What the node gives: a record without it was damaged, and is none.
+    func lookup(_ key: Digest, giving ports: [NodeDescription.Port] = []) throws -> Lookup {
         if let record = store.commits.record(key) { return .hit(record) }
         let found = try db.quick("SELECT node, version, seconds, memory, outputs, source FROM actions WHERE key = ?") { row in
             row.bind(1, key)
-            guard try row.step(), let text = row.text(4), let outputs = ActionRecord.outputs(json: text) else { return nil as ActionRecord? }
+            guard try row.step(), let text = row.text(4), let outputs = ActionRecord.outputs(json: text),
+                case let seconds = row.real(2), Sane.seconds.contains(seconds)
+            else { return nil as ActionRecord? }
             return ActionRecord(
-                key: key, node: row.text(0) ?? "", version: Int(row.integer(1)), seconds: row.real(2),
+                key: key, node: row.text(0) ?? "", version: Int(row.integer(1)), seconds: seconds,
                 memory: row.text(3).flatMap(PeakMemory.init(json:)), outputs: outputs, source: row.text(5).flatMap(Digest.init(hex:)))
         }
-        guard let record = found else { return .miss }
+        guard let record = found, record.isComplete(ports) else { return .miss }
         for output in record.outputs.values {
             if let reason = try reasonGone(output) { return .gone(record, reason) }
         }
@@ -60,7 +64,7 @@ final class StoreReader {
     private func reasonGone(_ output: ActionRecord.Output) throws -> RunReason? {
         if try isIntact(output.digest, suffix: output.suffix) { return nil }
         let path = store.path(of: output.digest, suffix: output.suffix)
-        let isThere = FileState(path: path) != nil
+        let isThere = try FileState(stored: path) != nil
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT 1 FROM objects WHERE digest = ? AND suffix = ?"),
             arguments: [output.digest.hex, output.suffix])
@@ -70,6 +74,8 @@ final class StoreReader {
     }
 
     /// Whether an object is there with the bytes its name promises; hashed again only when its file has changed state.
+    ///
+    /// - Throws: ``StoreError`` when that cannot be told, since the file cannot be read.
     func isIntact(_ digest: Digest, suffix: String) throws -> Bool {
         try store.commits.holds(digest) || isIntactFile(digest, suffix: suffix)
     }
@@ -88,10 +94,9 @@ final class StoreReader {
         // SQLite looks after these bytes; they are checked when they are read.
         if let row, row.isInline { return true }
         let path = store.path(of: digest, suffix: suffix)
-        guard let state = FileState(path: path) else { return false }
+        guard let state = try FileState(stored: path) else { return false }
         if let row, row.state == state { return true }
-        guard let found = try? Artifact.digest(ofFile: path, isTensorFile: suffix == "safetensors"), found == digest
-        else { return false }
+        guard try store.holdsItsBytes(digest, suffix: suffix) else { return false }
         notes.restated.append((digest.hex, suffix, state))
         return true
     }
@@ -124,8 +129,10 @@ final class StoreReader {
     func source(_ path: String) throws -> (state: FileState, digest: Digest)? {
         let row = try Row.fetchOne(
             db.cachedStatement(sql: "SELECT size, modified, inode, digest FROM sources WHERE path = ?"), arguments: [path])
-        guard let row, let digest = Digest(hex: row["digest"]) else { return nil }
-        return (FileState(size: row["size"], modified: row["modified"], inode: row["inode"]), digest)
+        guard let row, let digest = row.digest("digest"), let size = row.integer("size"), let modified = row.integer("modified"),
+            let inode = row.integer("inode")
+        else { return nil }
+        return (FileState(size: size, modified: modified, inode: inode), digest)
     }
 
     /// The digest of what the user gave: of the file's bytes, of all files of a model, or of an artifact.
@@ -178,7 +185,7 @@ extension CacheStore {
 
     /// - Note: An object that was looked up counts as used, so that `gc` leaves it to the running graph.
     func write(_ notes: StoreReader.Notes) throws {
-        guard !notes.used.isEmpty || !notes.restated.isEmpty || !notes.damaged.isEmpty || !notes.sources.isEmpty
+        guard keepsNotes, !notes.used.isEmpty || !notes.restated.isEmpty || !notes.damaged.isEmpty || !notes.sources.isEmpty
         else { return }
         try database.write { db in
             let now = Date().timeIntervalSince1970
@@ -208,7 +215,7 @@ extension CacheStore {
                 guard try isInline ? !isSound(object.digest, suffix: object.suffix, db)
                     : !StoreReader(db: db, store: self).isIntact(object.digest, suffix: object.suffix)
                 else { continue }
-                try removeRow(digest: object.digest.hex, suffix: object.suffix, db)
+                try removeRow(object, db)
             }
             for (path, state, digest) in notes.sources {
                 try db.execute(
@@ -216,7 +223,8 @@ extension CacheStore {
                     arguments: [path, state.size, state.modified, state.inode, digest.hex])
             }
         }
-        try unlinkUnnamed(notes.damaged.map { [$0.digest.hex, $0.suffix] })
+        // What cannot be removed is found to be damaged again.
+        _ = try unlinkUnnamed(notes.damaged.map { Removed(name: $0) })
         // Where it cannot be written now, whoever wants it next says so.
         for object in notes.damaged where object.suffix == "safetensors" { _ = try? mendCopy(of: object.digest) }
     }
