@@ -10,6 +10,8 @@
     LAZY archive_entry_set_pathname
     LAZY archive_entry_set_perm
     LAZY archive_entry_set_size
+    LAZY archive_entry_size
+    LAZY archive_entry_size_is_set
     LAZY archive_errno
     LAZY archive_error_string
     LAZY archive_read_data

@@ -70,4 +70,47 @@ import Testing
             #expect(try FileManager.default.contentsOfDirectory(atPath: "\(other.storePath)/tmp").isEmpty)
         }
     }
+
+    @Test("numbers and names that cannot be are refused", arguments: [
+        ("\"seconds\":1", "\"seconds\":1e307"), ("\"seconds\":1", "\"seconds\":-1"), ("\"bytes\":8", "\"bytes\":9223372036854775807"),
+        ("\"bytes\":8", "\"bytes\":-8"), ("\"bytes\":7", "\"bytes\":9223372036854775807"), ("t.node", "t\\u001b[31m"),
+    ])
+    func wrongRecords(old: String, new: String) throws {
+        let shop = try Workshop()
+        let store = try CacheStore(root: shop.storePath)
+        let key = Digest.of("key")
+        let output = "{\"type\":\"table\",\"digest\":\"\(Digest.of("value"))\",\"suffix\":\"safetensors\",\"bytes\":8}"
+        let record = """
+            {"key":"\(key)","memory":{"bytes":7,"isShared":false},"node":"t.node","version":1,"seconds":1,"outputs":{"out":\(output)}}
+            """
+        for (text, reason) in [(record, "is not in it"), (record.replacing(old, with: new), "is not an action's record")] {
+            let archive = "\(shop.folder)/run.tar"
+            let writer = try ArchiveWriter(path: archive)
+            try writer.write(Data(text.utf8), as: "actions/\(key).json")
+            try writer.finish()
+            // What is right but for its artifact comes further.
+            #expect { try store.importArchive(from: archive) } throws: { "\($0)".contains(reason) }
+        }
+    }
+
+    @Test("what is said to be larger than the disk, or begins as no tensors do, is refused before it is written", arguments: [
+        (UInt64(1) << 50, "has room for"), (UInt64(1) << 20, "does not hold the bytes"),
+    ])
+    func bombs(size: UInt64, reason: String) throws {
+        let shop = try Workshop()
+        var header = [UInt8](repeating: 0, count: 512)
+        func put(_ text: String, at place: Int) { for (i, byte) in text.utf8.enumerated() { header[place + i] = byte } }
+        put("objects/\(Digest.of("zeros")).safetensors", at: 0)
+        put("0000644", at: 100)
+        // In base 256, as sizes are written that octal digits cannot hold.
+        header[124] = 0x80
+        for i in 0..<8 { header[128 + i] = UInt8(truncatingIfNeeded: size >> UInt64(56 - 8 * i)) }
+        put("        0", at: 148)
+        put("ustar\u{0}00", at: 257)
+        put(String(header.reduce(0) { $0 + Int($1) }, radix: 8) + "\u{0}", at: 148)
+        let archive = "\(shop.folder)/bomb.tar"
+        try Data(header + [UInt8](repeating: 0, count: 1 << 20) + [UInt8](repeating: 0, count: 1024)).write(to: URL(fileURLWithPath: archive))
+        #expect { try CacheStore(root: shop.storePath).importArchive(from: archive) } throws: { "\($0)".contains(reason) }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(shop.storePath)/tmp").isEmpty)
+    }
 }

@@ -39,7 +39,7 @@ final class ArchiveWriter {
     private func check(_ status: Int32, _ message: String) throws {
         guard status < ARCHIVE_WARN else { return }
         errno = archive_errno(archive)
-        throw StoreError.system(message)
+        throw StoreError.outside(message)
     }
 
     private func begin(_ name: String, size: Int64) throws {
@@ -56,7 +56,7 @@ final class ArchiveWriter {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
         guard archive_write_data(archive, base, bytes.count) == bytes.count else {
             errno = archive_errno(archive)
-            throw StoreError.system("cannot write '\(path)'")
+            throw StoreError.outside("cannot write '\(path)'")
         }
     }
 
@@ -67,10 +67,10 @@ final class ArchiveWriter {
 
     /// Copies a file of known size in, in pieces.
     func write(fileAt file: String, as name: String) throws {
-        guard let state = FileState(path: file), let handle = FileHandle(forReadingAtPath: file) else {
-            throw StoreError("'\(file)' cannot be read; run 'understudy cache verify'")
-        }
-        defer { try? handle.close() }
+        guard let state = try FileState(stored: file) else { throw StoreError("'\(file)' is gone; run 'understudy cache verify'") }
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw StoreError.unreadable(file) }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         try begin(name, size: state.size)
         var copied: Int64 = 0
         while let chunk = try handle.read(upToCount: 1 << 20), !chunk.isEmpty {
@@ -88,7 +88,7 @@ final class ArchiveWriter {
             fsync(descriptor)
             close(descriptor)
         }
-        guard rename(temporary, path) == 0 else { throw StoreError.system("cannot make '\(path)'") }
+        guard rename(temporary, path) == 0 else { throw StoreError.outside("cannot make '\(path)'") }
         isFinished = true
     }
 }
@@ -101,6 +101,8 @@ final class ArchiveReader {
     /// One regular file in the archive.
     struct Entry {
         let name: String
+        /// How many bytes it is said to have.
+        let size: Int64
         fileprivate let archive: OpaquePointer
         fileprivate let path: String
 
@@ -109,6 +111,7 @@ final class ArchiveReader {
         /// - Throws: ``StoreError`` when there are more than `limit`, or the archive is damaged.
         func data(limit: Int) throws -> Data {
             var data = Data()
+            guard size <= limit else { throw StoreError("'\(path)': '\(name)' is larger than \(limit) bytes") }
             try forEachChunk { chunk in
                 guard data.count + chunk.count <= limit else { throw StoreError("'\(path)': '\(name)' is larger than \(limit) bytes") }
                 data.append(contentsOf: chunk)
@@ -116,20 +119,47 @@ final class ArchiveReader {
             return data
         }
 
-        func extract(to file: String) throws {
+        /// Writes all bytes to a file: no more than the archive says there are, and than the disk has room for. What failed leaves
+        /// none.
+        ///
+        /// - Parameter isTensorFile: Whether it must begin as a safetensors file does.
+        func extract(to file: String, isTensorFile: Bool) throws {
+            let room = CacheStore.room(in: (file as NSString).deletingLastPathComponent)
+            guard size <= room else {
+                throw StoreError(
+                    "'\(path)': '\(name)' has \(size) bytes, and the disk of the cache has room for \(room); free some space, or move the cache with --cache")
+            }
             let descriptor = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
             guard descriptor >= 0 else { throw StoreError.system("cannot make '\(file)'") }
             defer { close(descriptor) }
-            try forEachChunk { chunk in
-                var rest = chunk
-                while let base = rest.baseAddress, rest.count > 0 {
-                    let written = Foundation.write(descriptor, base, rest.count)
-                    if written < 0, errno == EINTR { continue }
-                    guard written > 0 else { throw StoreError.system("cannot write '\(file)'") }
-                    rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+            var left = size
+            do {
+                try forEachChunk { chunk in
+                    if isTensorFile, left == size, !Self.beginsTensors(chunk, of: size) {
+                        throw StoreError("'\(path)': '\(name)' does not hold the bytes that its name promises")
+                    }
+                    left -= Int64(chunk.count)
+                    guard left >= 0 else { throw StoreError("'\(path)': '\(name)' is longer than it says") }
+                    var rest = chunk
+                    while let base = rest.baseAddress, rest.count > 0 {
+                        let written = Foundation.write(descriptor, base, rest.count)
+                        if written < 0, errno == EINTR { continue }
+                        guard written > 0 else { throw StoreError.system("cannot write '\(file)'") }
+                        rest = UnsafeRawBufferPointer(rebasing: rest[written...])
+                    }
                 }
+                guard fsync(descriptor) == 0 else { throw StoreError.system("cannot write '\(file)'") }
+            } catch {
+                unlink(file)
+                throw error
             }
-            guard fsync(descriptor) == 0 else { throw StoreError.system("cannot write '\(file)'") }
+        }
+
+        /// Whether bytes can be the beginning of a safetensors file of a size: the length of its header, then JSON.
+        private static func beginsTensors(_ bytes: UnsafeRawBufferPointer, of size: Int64) -> Bool {
+            guard bytes.count > 8 else { return false }
+            let length = UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self))
+            return length <= UInt64(size) - 8 && bytes[8] == UInt8(ascii: "{")
         }
 
         private func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
@@ -169,7 +199,11 @@ final class ArchiveReader {
         guard let name = archive_entry_pathname(entry).map({ String(cString: $0) }),
             archive_entry_filetype(entry) == regularFile
         else { throw StoreError("'\(path)' is not an archive of 'understudy cache export': it holds more than files") }
-        return Entry(name: name, archive: archive, path: path)
+        // Without a size there is no end to what it may hold.
+        guard archive_entry_size_is_set(entry) != 0, case let size = archive_entry_size(entry), size >= 0 else {
+            throw StoreError("'\(path)' is not an archive of 'understudy cache export': the size of '\(name)' is not in it")
+        }
+        return Entry(name: name, size: size, archive: archive, path: path)
     }
 
     private static func damaged(_ archive: OpaquePointer, _ path: String) -> StoreError {

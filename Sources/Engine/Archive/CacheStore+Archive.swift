@@ -32,24 +32,33 @@ extension CacheStore {
     public func exportArchive(run: Int64, to path: String) throws -> ArchiveReport {
         let journal = Journal(store: self)
         guard try journal.run(run) != nil else { throw StoreError("there is no run \(run); 'understudy runs' lists them") }
-        // The lease keeps gc from what is read here.
-        let lease = try makeLease()
-        defer { try? FileManager.default.removeItem(atPath: temporaryFolder(of: lease)) }
+        // The lease keeps gc from what is read here; where there is no room for one, gc is kept from beginning.
+        let lease = try keepsNotes ? makeLease() : nil
+        let gate = try keepsNotes ? nil : beginningOfRuns(exclusive: false)
+        defer {
+            if let lease { try? FileManager.default.removeItem(atPath: temporaryFolder(of: lease)) }
+            if let gate { close(gate) }
+        }
         let (records, evicted) = try closure(of: journal.entries(of: run))
         let writer = try ArchiveWriter(path: path)
         var written: Set<String> = []
-        var bytes: Int64 = 0
+        var sizes: [Int64] = []
         for record in records {
             for output in record.outputs.values.sorted(by: { $0.digest < $1.digest }) {
                 let name = "\(output.digest.hex).\(output.suffix)"
                 guard written.insert(name).inserted else { continue }
-                try writer.write(fileAt: filed(artifact(output)).path, as: "objects/\(name)")
-                bytes += output.bytes
+                let artifact = try contents(of: output)
+                if let contents = artifact.contents {
+                    try writer.write(contents.withBytes { Data($0) }, as: "objects/\(name)")
+                } else {
+                    try writer.write(fileAt: artifact.path, as: "objects/\(name)")
+                }
+                sizes.append(output.bytes)
             }
             try writer.write(try JSON.encoder.encode(record), as: "actions/\(record.key.hex).json")
         }
         try writer.finish()
-        return ArchiveReport(actions: records.count, objects: written.count, bytes: bytes, skipped: evicted)
+        return ArchiveReport(actions: records.count, objects: written.count, bytes: sizes.clampedSum, skipped: evicted)
     }
 
     /// The records of some instances' actions and of the cuts among their inputs, in key order; and how many are gone.
@@ -103,7 +112,7 @@ extension CacheStore {
             switch (parts[0], file.pathExtension) {
             case ("objects", let suffix) where Self.isSuffix(suffix):
                 let target = "\(folder)/\(digest.hex).\(suffix)"
-                try entry.extract(to: target)
+                try entry.extract(to: target, isTensorFile: suffix == "safetensors")
                 guard let found = try? Artifact.digest(ofFile: target, isTensorFile: suffix == "safetensors"), found == digest else {
                     throw refused(entry.name, "does not hold the bytes that its name promises")
                 }
@@ -111,7 +120,7 @@ extension CacheStore {
                 bytes += FileState(path: target)?.size ?? 0
             case ("actions", "json"):
                 let data = try entry.data(limit: Self.recordLimit)
-                guard let record = try? JSONDecoder().decode(ActionRecord.self, text: data), record.key == digest,
+                guard let record = try? JSONDecoder().decode(ActionRecord.self, text: data), record.key == digest, record.isSane,
                     record.outputs.values.allSatisfy({ Self.isSuffix($0.suffix) })
                 else { throw refused(entry.name, "is not an action's record") }
                 if try take(record, from: folder) { actions += 1 } else { known += 1 }
