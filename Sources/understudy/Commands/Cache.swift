@@ -103,7 +103,14 @@ struct Cache: ParsableCommand {
             let cached = try self.cached.open(graph)
             let found = try usable { try cached.artifacts(of: RunTarget(target, in: cached.graph)) }
             guard !found.isEmpty else { throw Failure.node("error: nothing of '\(target)' is cached; run the graph first") }
-            for item in found { print(item.artifact.path) }
+            for item in found {
+                // A small one has no file, and none can be made, on a full disk.
+                guard FileManager.default.fileExists(atPath: item.artifact.path) else {
+                    throw Failure.node("error: there is no file of '\(item.instance).\(item.port)', and no room for one; free some space")
+                }
+                if !item.isCurrent { printError("\(item.instance).\(item.port) is of an earlier run; a run would make it anew") }
+                print(item.artifact.path)
+            }
         }
     }
 
