@@ -152,7 +152,8 @@ extension CacheStore {
         let isWhole = try state != nil && holdsItsBytes(name.digest, suffix: name.suffix)
         return try database.write { db in
             if isWhole, let state {
-                // Mostly there is nothing new to write, which a full disk would refuse.
+                // A full disk would refuse it.
+                guard keepsNotes else { return nil }
                 try db.execute(
                     sql: """
                         UPDATE objects SET bytes = ?1, modified = ?2, inode = ?3 WHERE digest = ?4 AND suffix = ?5
