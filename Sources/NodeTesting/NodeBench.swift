@@ -42,7 +42,7 @@ public final class NodeBench {
     /// An artifact for a file on disk, as a graph's input gives it.
     public func file(_ path: String, type: PortType = .file) throws -> Artifact {
         let hasher = Hasher256()
-        for part in try type == .model ? ModelFolder.files(at: path) : [path] {
+        for part in try type.files(at: path) {
             hasher.update(try Digest.ofFile(part).hex)
         }
         return Artifact(type: type, path: path, digest: hasher.finish())

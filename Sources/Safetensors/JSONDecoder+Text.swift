@@ -1,4 +1,5 @@
 import Foundation
+import WholeFiles
 
 extension JSONDecoder {
     /// Decodes JSON from anywhere: files, other programs.
@@ -36,7 +37,7 @@ extension JSONDecoder {
 
     /// What is wrong with a text that could not be decoded: the key, and why.
     package static func words(_ error: any Error) -> String {
-        guard let error = error as? DecodingError else { return (error as NSError).localizedDescription }
+        guard let error = error as? DecodingError else { return SystemReason.text(of: error) }
         func place(_ context: DecodingError.Context) -> String {
             let keys = context.codingPath.map(\.stringValue).joined(separator: ".")
             return keys.isEmpty ? "" : " at '\(keys)'"

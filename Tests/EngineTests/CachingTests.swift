@@ -243,13 +243,33 @@ import Testing
         #expect(try Table(artifact: artifact).number == 15)
     }
 
-    @Test("small tensor files that a node made are files for the nodes that read them")
-    func smallFilesHavePaths() throws {
+    /// A workshop for tensors, with a small file of them.
+    private func tensorShop() throws -> Workshop {
         let nodes = [NodeDefinition(TensorLoad.self), NodeDefinition(TensorSave.self)]
         let shop = try Workshop(catalogue: Dictionary(uniqueKeysWithValues: nodes.map { ($0.description.type, $0) }))
         let header = #"{"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#
         let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
         try (length + Data(header.utf8) + Data([1, 2, 3, 4])).write(to: URL(fileURLWithPath: "\(shop.folder)/x.safetensors"))
+        return shop
+    }
+
+    @Test("settings beside an adapter's weights are part of it")
+    func adapterSettings() throws {
+        let shop = try tensorShop()
+        let text = """
+            inputs: { file: { type: file, default: x.safetensors } }
+            nodes: { a: { type: tensor.load, in: { file: inputs.file } } }
+            """
+        for (settings, isNew) in [("4", true), ("4", false), ("16", true)] {
+            try shop.write("adapter_config.json", #"{"lora_alpha": \#(settings)}"#)
+            #expect(try shop.plan(text).count(.willRun) == (isNew ? 1 : 0))
+            #expect(try shop.run(text).ran == (isNew ? ["a"] : []))
+        }
+    }
+
+    @Test("small tensor files that a node made are files for the nodes that read them")
+    func smallFilesHavePaths() throws {
+        let shop = try tensorShop()
         let text = """
             inputs: { file: { type: file, default: x.safetensors } }
             nodes:

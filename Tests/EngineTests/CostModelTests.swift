@@ -54,9 +54,9 @@ import Testing
                 let estimate = model.estimate(size: 1e6, parameters: ["steps": steps], choices: ["mode": choice])
                 #expect(abs(estimate.seconds - seconds - steps) < 0.01)
             }
-            // Steps that never were: what is known of the choice.
-            #expect(model.estimate(size: 1e6, parameters: ["steps": 0], choices: ["mode": "new"]).seconds > 0.2)
         }
+        // A choice that never was takes something between those that were.
+        #expect((0.3...3.7).contains(model.estimate(size: 1e6, parameters: ["steps": 0], choices: ["mode": "new"]).seconds))
     }
 
     @Test func anotherVersionCountsOnlyWithoutItsOwn() throws {

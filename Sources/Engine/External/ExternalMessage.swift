@@ -80,6 +80,7 @@ enum ExternalMessage: Equatable {
     }
 
     private static func looksLikeAnswer(_ line: String) -> Bool {
-        line.range(of: #"\{\s*"(failed"\s*:|done"\s*:\s*(true|false|null))"#, options: .regularExpression) != nil
+        // Programs may print much that is no message.
+        (line.contains(#""done""#) || line.contains(#""failed""#)) && line.range(of: #"\{\s*"(failed"\s*:|done"\s*:\s*(true|false|null))"#, options: .regularExpression) != nil
     }
 }

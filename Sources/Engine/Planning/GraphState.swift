@@ -118,7 +118,7 @@ final class GraphState {
     /// Digests a file, and remembers what state it was in before.
     private func open(_ path: String, _ type: PortType, isArtifact: Bool, at wire: String, _ reader: StoreReader) throws -> Artifact {
         var states: [String: FileState] = [:]
-        for file in type == .model ? try ModelFolder.files(at: path) : [path] {
+        for file in try type.files(at: path) {
             states[file] = FileState(source: file)
             sizes[file] = states[file]?.size
         }

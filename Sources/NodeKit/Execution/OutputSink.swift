@@ -1,5 +1,6 @@
 import Foundation
 import Locking
+import WholeFiles
 
 /// Where a running node's outputs go: a folder of temporary files that the engine takes over when the node is done.
 public final class OutputSink: Sendable {
@@ -111,9 +112,9 @@ public final class OutputSink: Sendable {
         do {
             try FileManager.default.copyItem(atPath: URL(fileURLWithPath: path).resolvingSymlinksInPath().path, toPath: copy)
         } catch {
-            throw NodeError("its output '\(port)' is a link, and what it leads to cannot be copied: \(error.localizedDescription)")
+            throw NodeError("its output '\(port)' is a link, and what it leads to cannot be copied: \(SystemReason.text(of: error))")
         }
-        guard rename(copy, path) == 0 else { throw NodeError("cannot write '\(path)': \(String(cString: strerror(errno)))") }
+        guard rename(copy, path) == 0 else { throw NodeError("cannot write '\(path)': \(SystemReason.text(errno))") }
         return true
     }
 

@@ -11,6 +11,25 @@ public struct File: PortValue {
         path = artifact.path
         digest = artifact.digest
     }
+
+    /// A file, and what belongs to it: the settings that PEFT writes beside an adapter's weights.
+    static func files(at path: String) -> [String] {
+        let settings = "\((path as NSString).deletingLastPathComponent)/adapter_config.json"
+        return path.hasSuffix(".safetensors") && FileManager.default.fileExists(atPath: settings) ? [path, settings] : [path]
+    }
+}
+
+extension PortType {
+    /// The files that a value of this type consists of, given by its path: what its digest covers.
+    ///
+    /// - Throws: ``NodeError`` when a model has none.
+    public func files(at path: String) throws -> [String] {
+        switch self {
+        case .model: try ModelFolder.files(at: path)
+        case .file: File.files(at: path)
+        default: [path]
+        }
+    }
 }
 
 /// Weights with their configuration: a Hugging Face folder (`config.json` and safetensors, single or sharded), one

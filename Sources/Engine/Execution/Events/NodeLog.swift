@@ -8,29 +8,24 @@ final class NodeLog: Sendable {
     static let limit = 64 << 20
 
     let path: String
-    private let handle = Locked<Int32?>(nil)
-    private let written = Locked(0)
+    private let state = Locked((handle: Int32?.none, written: 0))
 
     init(path: String) { self.path = path }
 
-    deinit { handle.withLock { if let descriptor = $0 { close(descriptor) } } }
+    deinit { state.withLock { if let descriptor = $0.handle { close(descriptor) } } }
 
     func write(_ line: String) {
-        handle.withLock { handle in
-            if handle == nil {
+        state.withLock { state in
+            if state.handle == nil {
                 let folder = (path as NSString).deletingLastPathComponent
                 try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
                 let descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
                 guard descriptor >= 0 else { return }
-                handle = descriptor
+                state.handle = descriptor
             }
-            guard let handle else { return }
-            let before = written.withLock { written in
-                defer { written += line.utf8.count + 1 }
-                return written
-            }
-            guard before < Self.limit else { return }
-            let end = before + line.utf8.count + 1 < Self.limit ? "\n" : "\n… this log is full; what follows is not kept\n"
+            guard let handle = state.handle, state.written < Self.limit else { return }
+            state.written += line.utf8.count + 1
+            let end = state.written < Self.limit ? "\n" : "\n… this log is full; what follows is not kept\n"
             let bytes = Array((line + end).utf8)
             _ = bytes.withUnsafeBytes { Foundation.write(handle, $0.baseAddress, $0.count) }
         }

@@ -135,13 +135,12 @@ final class StoreReader {
         return (FileState(size: size, modified: modified, inode: inode), digest)
     }
 
-    /// The digest of what the user gave: of the file's bytes, of all files of a model, or of an artifact.
+    /// The digest of what the user gave: of the file's bytes, of all files of a model or an adapter, or of an artifact.
     func digest(ofUserFile path: String, _ type: PortType, isArtifact: Bool = false) throws -> Digest {
-        guard type == .model else { return try digest(ofSource: path, isArtifact: isArtifact) }
-        let text = try ModelFolder.files(at: path).map {
-            "\(($0 as NSString).lastPathComponent) \(try digest(ofSource: $0))\n"
-        }
-        return Digest.of("understudy model 1\n" + text.joined())
+        let files = try type.files(at: path)
+        guard type == .model || files.count > 1 else { return try digest(ofSource: path, isArtifact: isArtifact) }
+        let text = try files.map { "\(($0 as NSString).lastPathComponent) \(try digest(ofSource: $0))\n" }
+        return Digest.of("understudy \(type) 1\n" + text.joined())
     }
 
     func digest(of file: UserFile) throws -> Digest {
