@@ -63,12 +63,12 @@ class Clips:
 
 def pictures(x):
     """Bytes [..., F, H, W, 3] → f32 [..., 3, F, H, W] in −1…1."""
-    return x.movedim(-1, -4).float() / 127.5 - 1
+    return x.movedim(-1, -4).contiguous().float().mul_(1 / 127.5).sub_(1)
 
 
 def maps(skeleton, sphere):
     """Bytes [B, F, H, W, 3] twice → f32 [B, 6, F, H, W] in 0…1."""
-    return torch.cat((skeleton, sphere), -1).movedim(-1, 1).float() / 255
+    return torch.cat((skeleton.movedim(-1, 1), sphere.movedim(-1, 1)), 1).float().mul_(1 / 255)
 
 
 def single_pictures(x):

@@ -66,6 +66,8 @@ class Batches:
         self.clips, self.vae, self.stage, self.options = clips, vae, stage, options
         self.frames = clips.shape("frames")[0]
         self.longest = (min(options.frames, self.frames) - 1) // 4 + 1
+        names = clips.landmark_names
+        self.moving = [[i for i, n in enumerate(names) if n.startswith(part)] for part in ("mouth", "left_eye", "right_eye")]
 
     def draw(self, chosen, T, start=0, before=0, references=(0,)):
         """T latent frames whose first covers video frame `start`, alone (before = 0: a film begins there) or as the last of the four
@@ -87,10 +89,13 @@ class Batches:
         return out
 
     def weight(self, chosen, frames, grid):
-        """The loss counts the person three times, and the face, where it is small and matters most, nine times once it is driven."""
+        """The loss counts the person three times; once the face is driven, the face nine times, and what moves in it, mouth and eyes, which are
+        a cell or two each, 29 times."""
         weight = 1 + 2 * cells_in(self.clips.stack("person_box", chosen, frames), grid)
         if self.stage > 1:
             weight = weight + 6 * cells_in(self.clips.stack("face_box", chosen, frames), grid)
+            for points in self.moving:
+                weight = weight + 20 * cells_in(box_of(self.clips.stack("landmarks", chosen, frames)[..., points, :2]), grid)
         return weight.to(device())
 
     def __call__(self, rng):
@@ -104,6 +109,12 @@ class Batches:
         chosen = [self.clips.training[int(c)] for c in rng.choice(len(self.clips.training), count)]
         references = rng.permutation(self.clips.shape("references")[0])[:1 + int(rng.random() < 0.25) * (self.options.references - 1)]
         return self.draw(chosen, T, start, before, references.tolist())
+
+
+def box_of(points):
+    """The box [..., 4] (x, y, width, height) of points [..., N, 2]."""
+    low, high = points.amin(-2), points.amax(-2)
+    return torch.cat((low, high - low), -1)
 
 
 def cells_in(box, grid):

@@ -74,8 +74,7 @@ def save_atomically(value, path):
 class Muon(torch.optim.Optimizer):
     """Momentum orthogonalised by Newton–Schulz steps (Jordan et al., 2024), scaled to AdamW's step size (Liu et al., 2025).
 
-    torch.optim.Muon does the same in bf16, which processors without bf16 arithmetic emulate slowly; this one keeps the
-    gradient's type.
+    torch.optim.Muon does the same in bf16 always, which processors without bf16 arithmetic emulate slowly; this one goes by `autocast`.
     """
 
     def __init__(self, parameters, lr, weight_decay, momentum=0.95, iterations=5):
@@ -91,9 +90,10 @@ class Muon(torch.optim.Optimizer):
                 if wide := x.shape[0] > x.shape[1]:
                     x = x.T
                 x = x / (x.norm() + 1e-7)
-                for _ in range(group["iterations"]):
-                    gram = x @ x.T
-                    x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+                with autocast():
+                    for _ in range(group["iterations"]):
+                        gram = x @ x.T
+                        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
                 p.mul_(1 - group["lr"] * group["weight_decay"])
                 p.add_(x.T if wide else x, alpha=-0.2 * group["lr"] * max(p.shape) ** 0.5)
 
@@ -196,11 +196,7 @@ class Training:
                 optimizer.zero_grad()
             value.backward()
             if self.size > 1:
-                for p in self.parameters:
-                    if p.grad is None:
-                        p.grad = torch.zeros_like(p)
-                    dist.all_reduce(p.grad)
-                    p.grad /= self.size
+                self.average_gradients()
             numbers["gradient"] = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.clip))
             if math.isfinite(numbers["gradient"]):
                 for optimizer in self.optimizers:
@@ -237,6 +233,14 @@ class Training:
         if self.stopping:
             Report.line(f"stopped at step {self.step}; the same command goes on from here")
             sys.exit(130)
+
+    def average_gradients(self):
+        """Over all processes, in one message: each has its latency."""
+        together = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in self.parameters])
+        dist.all_reduce(together)
+        together /= self.size
+        for p, g in zip(self.parameters, together.split([p.numel() for p in self.parameters])):
+            p.grad = g.view_as(p)
 
     def evaluate(self, evaluate):
         with torch.no_grad():

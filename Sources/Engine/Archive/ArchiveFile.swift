@@ -1,5 +1,6 @@
 import CArchive
 import Foundation
+import WholeFiles
 
 /// libarchive's `AE_IFREG`, a macro that Swift does not see.
 private let regularFile: UInt32 = 0o100000
@@ -10,10 +11,11 @@ private let regularFile: UInt32 = 0o100000
 final class ArchiveWriter {
     private let archive: OpaquePointer
     private let path: String
-    private var isFinished = false
+    private let file: WholeFile
 
     /// - Throws: ``StoreError`` when the ending is unknown or the file cannot be made.
     init(path: String) throws {
+        do { file = try WholeFile(path: path) } catch { throw StoreError("\(error)") }
         guard let archive = archive_write_new() else { throw StoreError("not enough memory for an archive") }
         self.archive = archive
         self.path = path
@@ -26,15 +28,10 @@ final class ArchiveWriter {
         }
         try check(filter.add(archive), "cannot compress '\(path)'")
         archive_write_set_format_pax_restricted(archive)
-        try check(archive_write_open_filename(archive, temporary), "cannot make '\(path)'")
+        try check(archive_write_open_filename(archive, file.temporary), "cannot make '\(path)'")
     }
 
-    deinit {
-        archive_write_free(archive)
-        if !isFinished { unlink(temporary) }
-    }
-
-    private var temporary: String { path + ".part" }
+    deinit { archive_write_free(archive) }
 
     private func check(_ status: Int32, _ message: String) throws {
         guard status < ARCHIVE_WARN else { return }
@@ -66,10 +63,10 @@ final class ArchiveWriter {
     }
 
     /// Copies a file of known size in, in pieces.
-    func write(fileAt file: String, as name: String) throws {
-        guard let state = try FileState(stored: file) else { throw StoreError("'\(file)' is gone; run 'understudy cache verify'") }
-        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw StoreError.unreadable(file) }
+    func write(fileAt source: String, as name: String) throws {
+        guard let state = try FileState(stored: source) else { throw StoreError("'\(source)' is gone; run 'understudy cache verify'") }
+        let descriptor = open(source, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw StoreError.unreadable(source) }
         let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
         try begin(name, size: state.size)
         var copied: Int64 = 0
@@ -77,19 +74,13 @@ final class ArchiveWriter {
             try chunk.withUnsafeBytes { try append($0) }
             copied += Int64(chunk.count)
         }
-        guard copied == state.size else { throw StoreError("'\(file)' changed while it was read") }
+        guard copied == state.size else { throw StoreError("'\(source)' changed while it was read") }
     }
 
     /// Closes, syncs and names the file.
     func finish() throws {
         try check(archive_write_close(archive), "cannot write '\(path)'")
-        let descriptor = open(temporary, O_RDONLY | O_CLOEXEC)
-        if descriptor >= 0 {
-            fsync(descriptor)
-            close(descriptor)
-        }
-        guard rename(temporary, path) == 0 else { throw StoreError.outside("cannot make '\(path)'") }
-        isFinished = true
+        do { try file.commit() } catch { throw StoreError("\(error); name a file on another disk") }
     }
 }
 

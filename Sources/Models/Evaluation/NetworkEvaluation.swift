@@ -282,10 +282,10 @@ public enum NetworkEvaluation {
         var sound: Int?
         if inputs.has("attention_mask") {
             let mask = try inputs.integers("attention_mask")
-            // Like the reference, which counts the ones: padding is at the end.
-            let count = mask.firstIndex(of: 0) ?? mask.count
-            guard mask.count == samples.count, mask[..<count].allSatisfy({ $0 == 1 }), mask[count...].allSatisfy({ $0 == 0 }), count >= needed else {
-                throw inputs.refuse("'attention_mask' must be \(samples.count) numbers: at least \(needed) ones, then zeros")
+            // The reference counts the ones, wherever they are, and takes what is behind so many for padding.
+            let count = mask.count { $0 == 1 }
+            guard mask.count == samples.count, mask.allSatisfy({ $0 == 0 || $0 == 1 }), count >= needed else {
+                throw inputs.refuse("'attention_mask' must be \(samples.count) zeros and ones, at least \(needed) of them ones")
             }
             sound = count
         }
