@@ -5,7 +5,7 @@ import Tensors
 /// Generates the latent of one segment: the denoising loop of METHOD §2, of the network that the model names.
 public struct DiTSegment: Node {
     public static let type: NodeType = "dit.segment"
-    public static let version = 7
+    public static let version = 8
     public static let summary =
         "Generates the latent of one segment by flow matching, going on from where the last one ended."
     public static let cost = NodeCost(threads: .all, memory: 2 << 30)
@@ -42,6 +42,7 @@ public struct DiTSegment: Node {
     var model: ModelFolder
     @Input("Latents of the reference pictures; all but WanTransformer3DModel need them.") var reference: Reference?
     @Input("The segment before: its 'last'; none for the first.") var initial: Latent?
+    @Input("The segment's frames, each.item: what it shares with the one before is as planned then.") var segment: Segments?
 
     // DreamActor
     @Input("DreamActor: pose features of the segment.") var pose: PoseFeatures?
@@ -68,6 +69,7 @@ public struct DiTSegment: Node {
     )
     var noise: TensorBundle?
     @Input("Wan: the autoencoder, where 'model' is not a pipeline folder with one.") var vae: ModelFolder?
+    @Input("Wan 2.2 of two networks: the one for low noise, where 'model' is not a pipeline folder with both.") var lowNoiseModel: ModelFolder?
 
     @Input("LoRA files whose changes are added to the network's weights.") var lora: [File]?
     @Input("Wan 2.2 of two networks: LoRA files of the one for low noise (transformer_2).") var lowNoiseLora: [File]?
@@ -85,10 +87,13 @@ public struct DiTSegment: Node {
     var guidancePrompt = 1.0
     @Parameter("Wan 2.2 of two networks: the weight at low noise, whatever guidance.prompt is (diffusers has none where that is 1); not set: guidance.prompt.", name: "guidance.lowNoise", in: 1...20)
     var guidanceLowNoise: Double? = nil
+    @Parameter("Wan 2.2 of two networks: the share of the noise levels below which the one for low noise goes on (published: 0.875 of a prompt, 0.9 of a picture); not set: the pipeline's.", in: 0...1)
+    var boundary: Double? = nil
     @Parameter("WanTransformer3DModel: size of the film; not set: that of 'firstPicture'.") var size: PixelSize? = nil
-    @Parameter("WanTransformer3DModel: frames of the film, 1 + 4k.", in: 1...1201) var frames = 81
+    @Parameter("WanTransformer3DModel: frames of the film, 1 + 4k; not set: 81.", in: 1...1201) var frames: Int? = nil
     @Parameter("Wan-Animate: what the next segment goes on from; not set: decoded pixels, as published.") var handover: Handover? = nil
-    @Parameter("Wan-Animate: frames that a segment shares with the one before, as in segments.plan: 1, or 5 in pixels.", in: 1...77) var overlap = 1
+    @Parameter("Wan-Animate: frames that a segment shares with the one before: 1, or 5 in pixels; not set: as planned, where 'segment' is wired, else 1.", in: 1...77)
+    var overlap: Int? = nil
     @Parameter("Weight of each LoRA, in the order of 'lora'; 1 where none is given.") var loraWeights: [Double] = []
     @Parameter("The same for 'lowNoiseLora'.") var lowNoiseLoraWeights: [Double] = []
     @Parameter(
@@ -115,11 +120,13 @@ public struct DiTSegment: Node {
             throw NodeError("'\(name)Weights' has \(weights.count) weights for \(files.count) files of '\(name)'")
         }
         let adapters = try files.enumerated().map { try LowRankAdapter(path: $1.path, weight: $0 < weights.count ? Float(weights[$0]) : 1) }
-        return try WeightStore(path: model.part(part), precision: precision.precision, adapters: adapters)
+        let path = try isLowNoise ? (lowNoiseModel ?? model).part(part) : model.part(part)
+        return try WeightStore(path: path, precision: precision.precision, adapters: adapters)
     }
 
     public func run(in context: NodeContext) throws {
         let name = try WeightStore(path: model.part("transformer")).className()
+        try checkSettings(for: name)
         try Parallel.$threads.withValue(context.threads) {
             switch name {
             case "DreamActorTransformer":

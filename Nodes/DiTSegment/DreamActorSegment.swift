@@ -12,6 +12,8 @@ extension DiTSegment {
             throw NodeError("a DreamActorTransformer needs 'pose' and 'reference': wire pose.encode's features and reference.encode's latents")
         }
         guard handover != .pixel else { throw NodeError("a DreamActorTransformer hands over in latents; remove handover: pixel") }
+        let shared = try sharedFrames()
+        guard shared == 1 else { throw NodeError("segments of a DreamActorTransformer share one frame, not \(shared): plan with overlap: 1") }
         let solver = try solver()
         let shape = try check(c, pose, reference)
         if c.handover == .pixel, initial != nil {

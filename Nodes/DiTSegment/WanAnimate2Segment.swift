@@ -34,7 +34,7 @@ struct WanAnimate2Segment {
         let reference = try segment.referenceLatent(shape)
         let (firstFrame, known) = try segment.knownFrames(shape)
         let isFirst = node.initial == nil
-        let mask = segment.maskChannels(shape) { !isFirst && $0 < node.overlap }
+        let mask = segment.maskChannels(shape) { !isFirst && $0 < segment.overlap }
         let condition = Tensor.concatenated(
             [
                 Tensor.concatenated([Tensor(repeating: 1, [4, 1, shape.h, shape.w]), reference], 0),

@@ -15,6 +15,7 @@ struct WanAnimateSegment {
     private typealias Shape = WanSegment.Shape
 
     func generate() throws {
+        network.notes.forEach(segment.context.log)
         guard let poseVideo = node.poseVideo, let faceVideo = node.faceVideo, let text = node.text else {
             throw NodeError("a WanAnimateTransformer3DModel needs 'poseVideo', 'faceVideo' and 'text': see Graphs/wan-animate.yaml")
         }
@@ -60,7 +61,7 @@ struct WanAnimateSegment {
             throw NodeError("to replace a person, wire both 'background' and 'mask'; to animate, neither")
         }
         if let mask = node.mask { try segment.check(mask, "mask", shape, isCanvas: true) }
-        let plane = shape.h * shape.w, overlap = node.overlap
+        let plane = shape.h * shape.w, overlap = segment.overlap
         let stride = shape.width / shape.w
         let pixels = Tensor([shape.frames, shape.h, shape.w]) { out in
             for frame in 0..<shape.frames {

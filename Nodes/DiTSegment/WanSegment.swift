@@ -8,6 +8,8 @@ struct WanSegment {
     let vae: VideoAutoencoder
     private let tiling: VAETiling?
     let sampling: PublishedSampling
+    /// Frames that the segment shares with the one before.
+    let overlap: Int
     let context: NodeContext
 
     init(node: DiTSegment, _ context: NodeContext) throws {
@@ -16,6 +18,9 @@ struct WanSegment {
         }
         self.node = node
         self.context = context
+        overlap = try node.sharedFrames()
+        // Latent frames are known as a whole or not at all.
+        guard overlap % 4 == 1 else { throw NodeError("segments that share \(overlap) frames: 1, 5 or another 1 + 4k expected, as latent frames hold them") }
         vae = try VideoAutoencoder(WeightStore(path: (node.vae ?? node.model).part("vae")))
         tiling = try VAETiling.of(tile: node.tile, spatialStride: vae.spatialStride)
         sampling = try PublishedSampling(model: node.model, sampler: node.sampler, steps: node.steps, shift: node.shift)
@@ -34,15 +39,18 @@ struct WanSegment {
         func latent(after extra: Int = 0) -> [Int] { [channels, latents + extra, h, w] }
     }
 
-    /// - Parameter framesAdvice: How the number of frames is mended, where it is not 1 + 4k.
+    /// - Parameters:
+    ///   - framesAdvice: How the number of frames is mended, where it is not 1 + 4k.
+    ///   - sizeAdvice: How the size is mended, where it is not whole patches.
     func shape(
-        frames: Int, width: Int, height: Int, _ c: WanConfiguration, framesAdvice: String = "plan with whole: true and extend the clips by video.fit"
+        frames: Int, width: Int, height: Int, _ c: WanConfiguration, framesAdvice: String = "plan with whole: true and extend the clips by video.fit",
+        sizeAdvice: String = "video.fit and image.fit bring clips and pictures to such a size"
     ) throws -> Shape {
         let stride = vae.spatialStride
         let unit = (rows: stride * c.patchSize[1], columns: stride * c.patchSize[2])
         guard width > 0, height > 0, height % unit.rows == 0, width % unit.columns == 0 else {
             let sides = unit.columns == unit.rows ? "both sides must be multiples of \(unit.rows)" : "the width must be a multiple of \(unit.columns), the height of \(unit.rows)"
-            throw NodeError("a film of \(width)×\(height): \(sides); video.fit and image.fit bring clips and pictures to such a size")
+            throw NodeError("a film of \(width)×\(height): \(sides); \(sizeAdvice)")
         }
         guard frames % 4 == 1 else {
             throw NodeError("a segment of \(frames) frames, 1 + 4k expected: \(framesAdvice)")
@@ -98,23 +106,26 @@ struct WanSegment {
     func knownFrames(_ shape: Shape, background: Video? = nil) throws -> (firstFrame: Int, latent: Tensor) {
         let nothing = nothing(shape)
         func rest(_ index: Int) -> Tensor { background?.tensor(index) ?? nothing }
-        guard node.overlap < shape.frames else { throw NodeError("a segment of \(shape.frames) frames cannot share \(node.overlap)") }
+        guard overlap < shape.frames else { throw NodeError("a segment of \(shape.frames) frames cannot share \(overlap)") }
         guard let initial = node.initial else { return (0, try encode(shape, rest)) }
         let grid = initial.grid
         guard grid.channels == shape.channels, grid.height == shape.h, grid.width == shape.w else {
             throw NodeError("the initial latent is \(grid.shape), [\(shape.channels), …, \(shape.h), \(shape.w)] expected: wire 'last' of the segment before")
         }
         if node.handover == .latent {
-            guard grid.frames == 1, node.overlap == 1 else {
-                throw NodeError("hand-over in latents takes one latent frame and overlap: 1, not \(grid.frames) frames and overlap: \(node.overlap)")
+            guard grid.frames == 1 else {
+                throw NodeError("hand-over in latents takes the last latent frame, not \(grid.frames) of them: wire 'last' of a segment with handover: latent")
+            }
+            guard overlap == 1 else {
+                throw NodeError("hand-over in latents shares one frame, and these segments share \(overlap): plan with overlap: 1, or hand over in pixels")
             }
             let known = try encode(shape, rest)
             let first = Tensor(grid.values, grid.shape)
             return (initial.firstFrame, Tensor.concatenated([first, known.sliced(1, 1..<shape.latents)], 1))
         }
-        let tail = try lastFrames(of: grid, node.overlap)
-        let firstFrame = initial.firstFrame + 4 * (grid.frames - 1) + 1 - node.overlap
-        let known = try encode(shape) { $0 < node.overlap ? tail.sliced(1, $0..<($0 + 1)) : rest($0) }
+        let tail = try lastFrames(of: grid, overlap)
+        let firstFrame = initial.firstFrame + 4 * (grid.frames - 1) + 1 - overlap
+        let known = try encode(shape) { $0 < overlap ? tail.sliced(1, $0..<($0 + 1)) : rest($0) }
         return (firstFrame, known)
     }
 
@@ -170,7 +181,7 @@ struct WanSegment {
         guard let file = node.noise?.file else {
             return Randomness(seed: UInt64(node.seed), stream: UInt64(firstFrame)).normals(from: 0, count: sampleShape.reduce(1, *))
         }
-        let segment = firstFrame / max(1, shape.frames - node.overlap)
+        let segment = firstFrame / max(1, shape.frames - overlap)
         let found = try file.info("noise").shape
         // One film's noise may come without a list of segments.
         let segments = found.count == 5 ? [1] + found : found

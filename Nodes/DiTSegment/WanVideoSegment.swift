@@ -8,14 +8,26 @@ import Tensors
 /// first latent frame given clean at timestep 0. Wan 2.2 A14B has two networks: `transformer` for high noise, `transformer_2` for low.
 struct WanVideoSegment {
     let segment: WanSegment
-    let pipeline: PipelineConfiguration
+    /// The share of the noise levels below which the network for low noise goes on; nil: there is one network.
+    private let boundary: Double?
+    /// Whether a picture comes in as the first latent frame, clean at timestep 0.
+    private let expandsTimesteps: Bool
 
     private var node: DiTSegment { segment.node }
     private typealias Shape = WanSegment.Shape
 
     init(node: DiTSegment, _ context: NodeContext) throws {
         segment = try WanSegment(node: node, context)
-        pipeline = try node.model.isPipeline ? PipelineConfiguration(folder: node.model.path) : PipelineConfiguration()
+        let pipeline = try node.model.isPipeline ? PipelineConfiguration(folder: node.model.path) : nil
+        boundary = node.boundary ?? pipeline?.boundaryRatio
+        // Of single files only the 2.2 autoencoder tells it: it belongs to TI2V.
+        expandsTimesteps = pipeline?.expandsTimesteps ?? (segment.vae.spatialStride == 16)
+        guard boundary == nil || node.lowNoiseModel != nil || pipeline != nil else {
+            throw NodeError("boundary: \(boundary ?? 0) divides the noise levels between two networks: wire 'lowNoiseModel', see Graphs/wan/files/low-noise.yaml")
+        }
+        guard node.lowNoiseModel == nil || boundary != nil else {
+            throw NodeError("'lowNoiseModel' needs to know where it takes over: set boundary, as published 0.875 for a film of a prompt, 0.9 for one of a picture")
+        }
     }
 
     /// A network and what it is told, through its part of the noise levels.
@@ -44,7 +56,7 @@ struct WanVideoSegment {
         guard let c = stage?.branches.network.configuration else { return }
         let shape = try shape(c)
         let known = try known(shape, c)
-        let boundary = pipeline.boundaryRatio.map { Float($0 * Double(segment.sampling.trainingSteps)) }
+        let boundary = boundary.map { Float($0 * Double(segment.sampling.trainingSteps)) }
         let plane = shape.h / c.patchSize[1] * (shape.w / c.patchSize[2])
         var sample = try segment.sample(shape, extra: 0, firstFrame: 0, isResumable: node.stepCache == 0) { sample, timestep in
             let isLowNoise = boundary.map { timestep < $0 } ?? false
@@ -78,6 +90,7 @@ struct WanVideoSegment {
             throw NodeError("'\(weights.path)' is a \(try weights.className()), WanTransformer3DModel expected")
         }
         let network = try WanTransformer(weights)
+        network.notes.forEach(segment.context.log)
         let c = network.configuration
         let picture = try imageTokens(c)
         // The network tells image from text tokens by a fixed number of the latter.
@@ -109,8 +122,10 @@ struct WanVideoSegment {
         if let wanted = node.size, wanted != size {
             throw NodeError("'firstPicture' is \(size.width)×\(size.height), size: \(wanted.width)x\(wanted.height); bring it there by image.fit")
         }
-        let below = max(1, (node.frames - 1) / 4 * 4 + 1)
-        return try segment.shape(frames: node.frames, width: size.width, height: size.height, c, framesAdvice: "set frames: \(below) or \(below + 4)")
+        let frames = node.frames ?? 81, below = max(1, (frames - 1) / 4 * 4 + 1)
+        return try segment.shape(
+            frames: frames, width: size.width, height: size.height, c, framesAdvice: "set frames: \(below) or \(below + 4)",
+            sizeAdvice: node.firstPicture == nil ? "set 'size' so" : "image.fit brings pictures to such a size")
     }
 
     private func known(_ shape: Shape, _ c: WanConfiguration) throws -> Known {
@@ -122,10 +137,11 @@ struct WanVideoSegment {
             return .nothing
         }
         func pixels(_ picture: Image) -> Tensor { PixelConversion.tensor([picture.pixels], width: picture.width, height: picture.height) }
-        if pipeline.expandsTimesteps {
-            guard c.inChannels == z, node.lastPicture == nil else {
-                throw NodeError("this pipeline takes one picture, and its network \(z) channels, not \(c.inChannels)")
+        if expandsTimesteps {
+            guard node.lastPicture == nil else {
+                throw NodeError("this model makes films that begin with a picture, not such that end with one: remove 'lastPicture' (Graphs/wan/last.yaml)")
             }
+            guard c.inChannels == z else { throw NodeError("the network takes \(c.inChannels) channels, \(z) expected in a pipeline of expand_timesteps") }
             return .firstLatent(try segment.encode(shape, count: 1) { _ in pixels(first) })
         }
         guard c.inChannels == 2 * z + 4 else {

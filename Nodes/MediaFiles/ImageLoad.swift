@@ -4,7 +4,7 @@ import NodeKit
 /// Reads a still picture.
 public struct ImageLoad: Node {
     public static let type: NodeType = "image.load"
-    public static let version = 1
+    public static let version = 2
     public static let summary = "Reads a PNG, JPEG or WebP picture as upright RGB; transparent parts become white. Reads bytes of a safetensors file too."
 
     @Input("A picture file.") var file: File

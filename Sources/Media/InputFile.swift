@@ -80,6 +80,26 @@ final class InputFile {
         return claimed < 0x7FFF_0000 ? max(0, claimed + 8 - source.size) : 0
     }
 
+    /// What the bytes of a still picture tell that FFmpeg does not; nil where they are none of a kind that is looked into, or very many.
+
+    var pictureStructure: PictureStructure? {
+        let place = source.seek(0, whence: SEEK_CUR)
+        defer { _ = source.seek(place, whence: SEEK_SET) }
+        guard place >= 0, source.seek(0, whence: SEEK_SET) == 0, (1...PictureStructure.largest).contains(source.size) else { return nil }
+        func read(_ count: Int) -> [UInt8] {
+            [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+                while filled < count {
+                    let n = source.read(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...]))
+                    guard n > 0 else { return }
+                    filled += n
+                }
+            }
+        }
+        let head = read(min(12, Int(source.size)))
+        guard let kind = PictureStructure.Kind(head: head) else { return nil }
+        return PictureStructure(kind, head + read(Int(source.size) - head.count))
+    }
+
     /// What `missingBytes` means, as a sentence; nil when there are none.
     var cutWarning: String? {
         missingBytes == 0 ? nil : "\(path): it is cut short: its header says that it has \(missingBytes) bytes more."

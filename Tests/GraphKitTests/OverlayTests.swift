@@ -79,7 +79,7 @@ import Testing
         let request = GraphRequest(
             path: folder.appendingPathComponent("animate.yaml").path,
             settings: [
-                "face.with.crop=256", "animate.with.guidance.motion=4.0", "animate.with.seed=", "frames.with.size=null",
+                "face.with.crop=256", "animate.with.guidance.motion=4.0", "animate.with.seed=null", "frames.with.size=null",
                 "animate.with.shifts=[1, 2.5]", "nodes.film.with.codec=x264", "name=other", "film.in.audio=null",
             ],
             inputs: ["driving=clip with = sign.mp4"])
@@ -107,6 +107,7 @@ import Testing
         ("inputs.speech.default=3", "<command line>: --set inputs.speech.default=3: error: the graph has no input 'speech'"),
         ("face.with.crop=[1", "<command line>: --set face.with.crop=[1: error: this is not YAML: did not find expected ',' or ']'"),
         ("face.with.crop=9", "<command line>: --set face.with.crop=9: error: parameter 'crop' of 'face' is 9; it must be between 64 and 512"),
+        ("animate.with.seed=", "<command line>: --set animate.with.seed=: error: parameter 'seed' of 'animate' takes an integer, this is the text ''"),
         ("face.with.crpo=99", "<command line>: --set face.with.crpo=99: error: 'face' (face.motion.video) has no parameter 'crpo'; did you mean 'crop'?"),
         ("face.in.video=frames.audio", "<command line>: --set face.in.video=frames.audio: error: input 'video' of 'face' takes video, but 'frames.audio' is audio; did you mean 'frames.video'?"),
     ])
@@ -117,6 +118,21 @@ import Testing
         let (graph, diagnostics) = Graph.load(request, catalogue: TestCatalogue.all, options: .init(checksFiles: false))
         #expect(graph == nil)
         #expect(DiagnosticRenderer().render(diagnostics).split(separator: "\n").first.map(String.init) == expected)
+    }
+
+    /// Prompts are typed as people write: what YAML would read in them is theirs.
+    @Test(arguments: [
+        ("shot #3 of the film", "shot #3 of the film"), ("Style: cinematic, a cat", "Style: cinematic, a cat"), ("", ""), (" x ", "x"),
+        ("'quoted'", "quoted"), (#""two\nlines""#, "two\nlines"), ("'a' and 'b'", "'a' and 'b'"), ("*star*", "*star*"), ("&anchor", "&anchor"),
+        ("---", "---"), ("- dash", "- dash"), ("@at", "@at"), ("!what", "!what"), ("42", "42"), ("true", "true"), ("one\ntwo", "one\ntwo"),
+    ])
+    func theCommandLineTakesTextAsItIs(_ argument: String, _ expected: String) throws {
+        let folder = try folder(["animate.yaml": base()])
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let request = GraphRequest(path: folder.appendingPathComponent("animate.yaml").path, settings: ["film.with.codec=\(argument)"])
+        let (graph, diagnostics) = Graph.load(request, catalogue: TestCatalogue.all, options: .init(checksFiles: false))
+        #expect(DiagnosticRenderer().render(diagnostics) == "")
+        #expect(graph?.node("film")?.parameters["codec"] == .string(expected))
     }
 
     @Test(arguments: [

@@ -95,6 +95,59 @@ import Testing
         for (a, b) in zip(pixel(turned, 8, 8), [30, 30, 200]) { #expect(abs(a - b) <= 6) }
     }
 
+    /// EXIF of a PNG and of a TIFF, in either byte order, and AVIF's own boxes: the same picture lying on its side, to be turned clockwise.
+    @Test func otherFormatsHaveAnOrientationToo() throws {
+        let upright = quadrants(16, 32), lying = RasterImage(
+            width: 32, height: 16, pixels: (0..<16 * 32).flatMap { i in pixel(upright, 15 - i / 32, i % 32).map(UInt8.init) })
+        func check(_ bytes: [UInt8], _ name: String, tolerance: Int = 0) throws {
+            let image = try ImageReader.decode(bytes, name: name)
+            try #require((image.width, image.height) == (16, 32), "\(name)")
+            #expect(zip(image.pixels, upright.pixels).allSatisfy { abs(Int($0) - Int($1)) <= tolerance }, "\(name)")
+        }
+        func number(_ value: Int, _ count: Int, _ isLittle: Bool) -> [UInt8] {
+            let bytes = (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+            return isLittle ? bytes : bytes.reversed()
+        }
+        /// A directory at the beginning of a TIFF structure; values of one 16-bit or 32-bit number.
+        func directory(_ entries: [(tag: Int, value: Int)], isLittle: Bool) -> [UInt8] {
+            var bytes = Array((isLittle ? "II" : "MM").utf8) + number(42, 2, isLittle) + number(8, 4, isLittle) + number(entries.count, 2, isLittle)
+            for (tag, value) in entries {
+                bytes += number(tag, 2, isLittle) + number(tag == 273 || tag == 279 ? 4 : 3, 2, isLittle) + number(1, 4, isLittle)
+                bytes += tag == 273 || tag == 279 ? number(value, 4, isLittle) : number(value, 2, isLittle) + [0, 0]
+            }
+            return bytes + [0, 0, 0, 0]
+        }
+        for isLittle in [true, false] {
+            let exif = directory([(274, 6)], isLittle: isLittle)
+            var chunk = Array("eXIf".utf8) + exif
+            chunk = number(exif.count, 4, false) + chunk + number(Int(crc(chunk)), 4, false)
+            var png = try PNGWriter.encode(lying)
+            png.insert(contentsOf: chunk, at: 33)
+            try check(png, "\(isLittle).png")
+            let tags = [(256, 32), (257, 16), (258, 8), (259, 1), (262, 2), (273, 0), (274, 6), (277, 3), (278, 16), (279, lying.pixels.count)]
+            let size = directory(tags, isLittle: isLittle).count
+            try check(directory(tags.map { $0.0 == 273 ? (273, size) : $0 }, isLittle: isLittle) + lying.pixels, "\(isLittle).tiff")
+        }
+        try check([UInt8](try #require(Data(base64Encoded: Self.avif, options: .ignoreUnknownCharacters))), "a.avif", tolerance: 6)
+    }
+
+    private func crc(_ bytes: [UInt8]) -> UInt32 {
+        var crc = ~UInt32(0)
+        for byte in bytes {
+            crc ^= UInt32(byte)
+            for _ in 0..<8 { crc = crc & 1 == 1 ? (crc >> 1) ^ 0xEDB8_8320 : crc >> 1 }
+        }
+        return ~crc
+    }
+
+    /// The lying picture with EXIF's orientation 6, as Pillow writes it.
+    private static let avif = """
+        AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAAD1bWV0YQAAAAAAAAAhaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAAAAAAAAAOcGl0bQAAAAAA \
+        AQAAAB5pbG9jAAAAAEQAAAEAAQAAAAEAAAEdAAAAMgAAAChpaW5mAAAAAAABAAAAGmluZmUCAAAAAAEAAGF2MDFDb2xvcgAAAAB0aXBycAAAAFRpcGNvAAAA \
+        FGlzcGUAAAAAAAAAIAAAABAAAAAQcGl4aQAAAAADCAgIAAAADGF2MUOBIAAAAAAAE2NvbHJuY2x4AAEADQAGgAAAAAlpcm90AwAAABhpcG1hAAAAAAAAAAEA \
+        AQUBAoMEhQAAADptZGF0EgAKCDgQ/+0gIaDSMiREQIjUoAA8gAEA7OjxF1mXGbITGABG+cq6WRKXYJMGKbrx+s4=
+        """
+
     @Test func soundKeepsLevelLengthAndPlace() throws {
         let path = scratch.file("s.wav")
         let rate = 44_100

@@ -66,8 +66,11 @@ struct ConfigurationTests {
             }
             _ = try writer.finish(sync: false)
             do {
-                _ = try evaluate("stored", adapters: [LowRankAdapter(path: path)])
-                return "no error"
+                var notes = ""
+                _ = try NetworkEvaluation.evaluate(
+                    model: folder("stored"), adapters: [LowRankAdapter(path: path)], inputs: SafetensorsFile(path: "\(folder("stored"))/inputs.safetensors"),
+                    note: { notes += $0.replacing("LoRA \(path):", with: ";") })
+                return "no error" + notes
             } catch { return "\(error)" }
         }
         let weights = try WeightStore(path: folder("stored"))
@@ -79,5 +82,30 @@ struct ConfigurationTests {
         #expect(try message(["blocks.0.attn1.to_q.lora_A.weight": down]).contains("lacks the other half"))
         #expect(try message(["transformer.blocks.0.attn1.to_q.hada_w1_a": down]).contains("'transformer.blocks.0.attn1.to_q.hada_w1_a'"))
         #expect(try message(["blocks.0.attn1.to_q.diff": shape, "something": [1]]).contains("'something' is of no known style"))
+        // Of what sees pictures, which this network lacks, the rest is applied without it.
+        let blind = ["blocks.0.attn1.to_q.lora_A.weight": down, "blocks.0.attn1.to_q.lora_B.weight": up, "blocks.0.cross_attn.k_img.diff": shape]
+        #expect(try message(blind) == "no error; 1 of its 2 modules see pictures by CLIP, which this network does not: left out")
+    }
+
+    @Test("sounds of a batch as transformers takes them, one by one to the same numbers")
+    func sounds() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).safetensors").path
+        defer { unlink(path) }
+        let one = try evaluate("masked_wav2vec2"), values = try #require(one["input_values"])
+        let mask = try SafetensorsFile(path: "\(folder("masked_wav2vec2"))/inputs.safetensors")
+        let writer = try SafetensorsWriter(path: path)
+        try writer.write("input_values", values.array + values.array.reversed() + values.array, shape: [3, values.count])
+        let ones = try mask.array("attention_mask", of: Int64.self)
+        try writer.write("attention_mask", ones + ones.map { _ in 1 } + ones, shape: [3, values.count])
+        try writer.finish(sync: false)
+        let batch = try NetworkEvaluation.evaluate(model: folder("masked_wav2vec2"), inputs: SafetensorsFile(path: path))
+        for (name, expected) in one {
+            let actual = try #require(batch[name])
+            #expect(actual.shape == [3] + expected.shape.dropFirst(), "\(name)")
+            for row in [0, 2] {
+                let isSame = actual.selected(0, row).array == expected.array
+                #expect(isSame, "\(name), row \(row)")
+            }
+        }
     }
 }

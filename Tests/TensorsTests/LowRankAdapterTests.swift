@@ -67,6 +67,26 @@ struct LowRankAdapterTests {
         #expect(try added("other.safetensors", configuration: beside) == "[1.0, 1.0]")
     }
 
+    @Test("alpha may be an integer") func integerAlpha() throws {
+        let model = try write("model.safetensors", ["q.weight": ([0, 0], [1, 2])])
+        func added(_ write: (SafetensorsWriter) throws -> Void) throws -> Float {
+            let path = folder.appending(path: "integer.safetensors").path
+            unlink(path)
+            let writer = try SafetensorsWriter(path: path)
+            try writer.write("q.lora_down.weight", [1, 0, 0, 0] as [Float], shape: [2, 2])
+            try writer.write("q.lora_up.weight", [1, 0] as [Float], shape: [1, 2])
+            try write(writer)
+            try writer.finish(sync: false)
+            let store = try WeightStore(path: model, adapters: [LowRankAdapter(path: path)])
+            defer { try? store.finish() }
+            return store.tensor("q.weight", shape: [1, 2]).array[0]
+        }
+        #expect(try added { try $0.write("q.alpha", [6] as [Int64], shape: []) } == 3)
+        #expect(try added { try $0.write("q.alpha", [6] as [Int32], shape: [1]) } == 3)
+        #expect(try added { try $0.write("q.alpha", [6] as [UInt8], shape: []) } == 3)
+        #expect(try added { try $0.write("q.alpha", [6] as [Double], shape: []) } == 3)
+    }
+
     @Test("NaN and infinity are blamed on the adapter's file") func damage() throws {
         let key = "base_model.model.blocks.0.q"
         #expect(try added("a.lora", up: .nan).contains("LoRA …/a.lora: tensor '\(key).lora_B.weight' holds NaN or infinity; the file is damaged"))

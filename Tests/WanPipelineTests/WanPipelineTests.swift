@@ -157,6 +157,44 @@ struct WanPipelineTests {
         #expect(frames.contains("a segment of 7 frames, 1 + 4k expected: set frames: 5 or 9"), "\(frames)")
     }
 
+    @Test("networks of their own, two of them, make the film of the pipeline's folder")
+    func files() throws {
+        let folder = Self.fixture("pipeline_wan_t2v"), any = "\(folder)/inputs.safetensors"
+        let call = try JSONDecoder().decode(Call.self, from: Data(contentsOf: URL(filePath: "\(folder)/graph.json")))
+        let scheduler = try String(contentsOfFile: "\(folder)/scheduler/scheduler_config.json", encoding: .utf8)
+        let shift = try #require(scheduler.firstMatch(of: /"flow_shift": ([0-9.]+)/)).1
+        let film = try frames(
+            run(
+                "wan-video", ["files/video", "files/low-noise", "tensors"],
+                settings: call.settings + ["animate.with.shift=\(shift)", "animate.with.boundary=0.9"],
+                inputs: [
+                    "model=\(folder)/transformer", "low_noise=\(folder)/transformer_2", "vae=\(folder)/vae", "text_encoder=\(any)", "tokenizer=\(any)", "tensors=\(any)",
+                ]))
+        #expect(try greyLevels(film, SafetensorsFile(path: "\(folder)/outputs.safetensors")) < 0.51)
+    }
+
+    @Test("segments are generated as they were planned, and what is meant for another network is refused")
+    func settings() throws {
+        func failure(_ settings: String...) throws -> String {
+            let folder = Self.fixture("pipeline_wan_animate")
+            let (graph, messages) = load(
+                "wan-animate", ["controls", "tensors"],
+                settings: ["segments.with.frames=5", "animate.with.steps=1", "animate.in.noise=null"] + settings,
+                inputs: ["model=\(folder)"] + ["reference", "pose", "face", "tensors"].map { "\($0)=\(folder)/inputs.safetensors" })
+            let loaded = try #require(graph, "\(messages)")
+            return try UnderstudyEngine(store: CacheStore(root: bench.makeFolder()), catalogue: Self.catalogue)
+                .run(loaded, options: RunOptions(threads: 2)).failures.map(\.message).joined()
+        }
+        func expect(_ message: String, _ said: String, _ location: SourceLocation = #_sourceLocation) { #expect(message.contains(said), "\(message)", sourceLocation: location) }
+        #expect(try failure("animate.with.overlap=1") == "")
+        #expect(try failure("segments.with.frames=9", "segments.with.overlap=5", "animate.with.overlap=5") == "")
+        expect(try failure("animate.with.overlap=5"), "a segment of 5 frames cannot share 5")
+        expect(try failure("segments.with.overlap=3", "animate.with.overlap=1"), "overlap: 1, but the segments were planned with overlap: 3")
+        expect(try failure("segments.with.overlap=3"), "segments that share 3 frames: 1, 5 or another 1 + 4k expected")
+        expect(try failure("animate.with.size=32x32"), "a WanAnimateTransformer3DModel has no use for 'size', which is for WanTransformer3DModel")
+        expect(try failure("animate.with.boundary=0.5"), "has no use for 'boundary'")
+    }
+
     @Test("every combination of overlays is a whole graph")
     func overlays() {
         let any = "\(Self.fixture("pipeline_wan_animate"))/inputs.safetensors"
@@ -167,11 +205,18 @@ struct WanPipelineTests {
         for (overlays, inputs) in [
             (["network"], base), (["network", "in-place"], base), (["network", "replace"], base + replace), (["controls"], base + controls),
             (["replace", "controls"], base + replace + controls), (["network", "tensors"], base + ["tensors=\(any)"]),
-            (["files", "network", "lora"], base + files + ["lora=\(any)"]),
-            (["files", "replace", "controls", "tensors"], base + files + replace + controls + ["tensors=\(any)"]),
+            (["files/animate", "network", "lora"], base + files + ["lora=\(any)"]),
+            (["files/animate", "replace", "controls", "tensors"], base + files + replace + controls + ["tensors=\(any)"]),
         ] {
             let (graph, messages) = load("wan-animate", overlays, inputs: inputs)
             #expect(graph != nil, "\(overlays): \(messages)")
+        }
+        for (graph, overlays, inputs) in [
+            ("wan-video", ["image", "clip", "last", "files/video", "files/clip", "files/low-noise", "lora", "tensors"], ["picture", "end", "low_noise", "lora", "tensors"]),
+            ("wan-animate-2", ["files/animate-2", "lora", "tensors"], ["reference", "driving", "lora", "tensors"]),
+        ] {
+            let (loaded, messages) = load(graph, overlays, inputs: [model] + files + inputs.map { "\($0)=\(any)" })
+            #expect(loaded != nil, "\(graph) \(overlays): \(messages)")
         }
     }
 

@@ -172,6 +172,8 @@ extension GraphChecker {
             fix = .init(range: node.range, replacement: value)
         } else if let scalar = node.scalar, !scalar.isPlain, YAMLScalar.resolve(scalar.text) != .string {
             notes.append(.init("without the quotes it is \(YAMLNode(.scalar(YAMLScalar(plain: scalar.text)), at: node.range).described)"))
+        } else if node.scalar?.text == "", node.range.file.origin == .commandLine {
+            notes.append(.init("null stands for the default"))
         }
         diagnostics.add(
             Diagnostic(

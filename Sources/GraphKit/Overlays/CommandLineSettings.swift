@@ -1,8 +1,10 @@
+import Foundation
+
 extension YAMLNode {
     /// Applies `--set face.with.crop=256` to a graph's tree.
     ///
-    /// The path starts at a node's id, or at a top-level key (`inputs`, `outputs`, `nodes`, `name`). The value is YAML;
-    /// `null` removes. Its paths start from the current folder.
+    /// The path starts at a node's id, or at a top-level key (`inputs`, `outputs`, `nodes`, `name`). `null` removes. Paths in the value start from
+    /// the current folder.
     mutating func apply(setting argument: String, diagnostics: inout Diagnostics) {
         let file = SourceFile.commandLine(option: "--set", argument: argument)
         let range = file.wholeRange
@@ -19,17 +21,31 @@ extension YAMLNode {
         if !["inputs", "outputs", "nodes", "name"].contains(path[0]) { path.insert("nodes", at: 0) }
         guard checkTarget(path, at: range, usage: usage, diagnostics: &diagnostics) else { return }
 
-        let text = String(argument[argument.index(after: equals)...])
-        let valueFile = SourceFile(
-            name: file.name, directory: file.directory, bytes: Array(text.utf8), origin: .commandLine,
-            prefix: "--set \(argument[...equals])")
-        var value = YAMLNode(.scalar(YAMLScalar(plain: "")), at: range)
-        if !text.isEmpty {
-            let errors = diagnostics.all.count
-            if let parsed = YAMLParser.parse(valueFile, diagnostics: &diagnostics) { value = parsed.relocated(to: range) }
-            if diagnostics.all.count > errors { return }
-        }
+        let text = argument[argument.index(after: equals)...]
+        let isWholeMapping = path[0] == "nodes" && path.count == 3
+        guard let value = Self.value(text, of: argument[...equals], isWholeMapping: isWholeMapping, at: range, diagnostics: &diagnostics) else { return }
         set(path[...], to: value, at: range)
+    }
+
+    /// What `--set` is given: a list, a mapping or a quoted text of YAML, by how it begins; else one plain scalar to the end, so that a prompt may
+    /// hold ` #` and `: ` as people write them. Nothing is an empty text.
+    ///
+    /// - Parameter isWholeMapping: The value is all of a node's `with` or `in`, which may be in block style: `face.with=crop: 256`.
+    private static func value(
+        _ argument: Substring, of setting: Substring, isWholeMapping: Bool, at range: SourceRange, diagnostics: inout Diagnostics
+    ) -> YAMLNode? {
+        let text = String(argument).trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let first = text.first, isWholeMapping || "[{\"'".contains(first) else {
+            return YAMLNode(.scalar(text.isEmpty ? YAMLScalar(text: "", value: .string, isPlain: true) : YAMLScalar(plain: text)), at: range)
+        }
+        let file = SourceFile(
+            name: range.file.name, directory: range.file.directory, bytes: Array(text.utf8), origin: .commandLine, prefix: "--set \(setting)")
+        var found = Diagnostics()
+        let parsed = YAMLParser.parse(file, diagnostics: &found)
+        // "Stay," she said: quotes that are not around the whole are a text's own.
+        if !found.all.isEmpty, "\"'".contains(first) { return YAMLNode(.scalar(YAMLScalar(plain: text)), at: range) }
+        for diagnostic in found.all { diagnostics.add(diagnostic) }
+        return found.all.isEmpty ? parsed?.relocated(to: range) : nil
     }
 
     /// Applies `--input driving=clip.mp4`: the file of a graph input.

@@ -4,7 +4,7 @@ import CFFmpeg
 public enum ImageReader {
     /// - Parameters:
     ///   - size: size of the result, or nil for the picture's own, rounded to multiples of `align`.
-    /// - Returns: RGB; transparent parts are laid over white. The EXIF orientation of a JPEG is applied.
+    /// - Returns: RGB; transparent parts are laid over white. The orientation that the file has (EXIF, of AVIF its own) is applied.
     /// - Throws: `MediaError` if the file cannot be opened or decoded.
     public static func read(path: String, size: FrameSize? = nil, align: Int = 1, fit: Fit = .pad) throws -> RasterImage {
         try decode(InputFile(path: path), size: size, align: align, fit: fit)
@@ -29,13 +29,17 @@ public enum ImageReader {
         guard let index = file.bestStream(AVMEDIA_TYPE_VIDEO) else {
             throw MediaError(.noStream, path: path, "the file holds no picture (format '\(file.formatName)')")
         }
-        let decoder = try StreamDecoder(file: file, index: index, threads: 1)
+        let structure = file.pictureStructure
+        let decoder = try StreamDecoder(file: file, index: index, threads: 1, refusesDamage: true)
         let frame = try Frame(path: path)
         guard try decoder.next(into: frame.pointer) else {
+            guard structure?.isAnimated != true else {
+                throw MediaError(.unsupported, path: path, "it is an animated WebP; save one of its pictures as a file of its own")
+            }
             throw MediaError(.malformed, path: path, "the picture could not be decoded; it is damaged or cut short")
         }
         // A still picture that had to be patched up is not what the user meant; a film can spare a frame.
-        guard decoder.damaged == 0 else {
+        guard decoder.damaged == 0, structure?.isWhole ?? true else {
             throw MediaError(.malformed, path: path, "the picture is damaged or cut short; copy it again")
         }
         let shape = frame.pointer.pointee
@@ -43,6 +47,8 @@ public enum ImageReader {
         if let side = av_frame_get_side_data(frame.pointer, AV_FRAME_DATA_DISPLAYMATRIX), side.pointee.size >= 36 {
             orientation = side.pointee.data.withMemoryRebound(to: Int32.self, capacity: 9) { Orientation(displayMatrix: $0) }
         } else if let text = metadata(shape.metadata, "Orientation"), let value = Int(text.filter { $0.isNumber }) {
+            orientation = Orientation(exif: value)
+        } else if let value = structure?.exifOrientation {
             orientation = Orientation(exif: value)
         }
         let placement = Placement(

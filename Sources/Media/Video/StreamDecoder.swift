@@ -15,8 +15,10 @@ final class StreamDecoder {
     /// What reading broke off with, if it was not the regular end of the file.
     private(set) var readError: Int32?
 
-    /// - Parameter threads: decoding threads; the frames do not depend on it unless the file is damaged.
-    init(file: InputFile, index: Int, threads: Int) throws {
+    /// - Parameters:
+    ///   - threads: decoding threads; the frames do not depend on it unless the file is damaged.
+    ///   - refusesDamage: whether a JPEG that had to be patched up counts as damaged.
+    init(file: InputFile, index: Int, threads: Int, refusesDamage: Bool = false) throws {
         let path = file.path
         guard let stream = file.stream(index), let parameters = stream.pointee.codecpar else {
             throw MediaError(.noStream, path: path, "the file has no stream \(index)")
@@ -33,6 +35,8 @@ final class StreamDecoder {
             allocated.pointee.pkt_timebase = stream.pointee.time_base
             allocated.pointee.thread_count = Int32(clamping: max(1, threads))
             allocated.pointee.max_pixels = 1 << 28
+            // Of other formats this would refuse metadata that nobody looks at.
+            if refusesDamage, parameters.pointee.codec_id == AV_CODEC_ID_MJPEG { allocated.pointee.err_recognition |= AV_EF_EXPLODE }
             status = avcodec_open2(allocated, decoder, nil)
         }
         guard status >= 0 else {

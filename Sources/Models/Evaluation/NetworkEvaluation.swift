@@ -13,11 +13,12 @@ public enum NetworkEvaluation {
     ///   - inputs: A file of named inputs.
     ///   - precision: What the large linear layers of transformers are rounded to.
     ///   - steps: Numbers of steps for which a scheduler is run with a linear network.
+    ///   - note: Is told what of the adapters was left out.
     /// - Returns: Outputs by name.
     /// - Throws: `WeightError` or `SafetensorsError` when the model or the inputs do not fit.
     public static func evaluate(
         model path: String, adapters: [LowRankAdapter] = [], residentLimit: Int? = nil, inputs: SafetensorsFile,
-        precision: Precision = .f32, steps: [Int] = [4, 20]
+        precision: Precision = .f32, steps: [Int] = [4, 20], note: (String) -> Void = { _ in }
     ) throws -> [String: Tensor] {
         if let outputs = try SchedulerEvaluation.isScheduler(path)
             ? SchedulerEvaluation(path).evaluate(inputs, steps: steps) : PreprocessingEvaluation.evaluate(path, inputs)
@@ -34,7 +35,7 @@ public enum NetworkEvaluation {
             }
         }
         switch name {
-        case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader)
+        case "WanTransformer3DModel", "WanAnimateTransformer3DModel": return try wan(weights, reader, note)
         case "WanAnimate2Transformer3DModel": return try wanAnimate2(weights, reader)
         case "CLIPVisionModel", "CLIPVisionModelWithProjection", "CLIPModel": return try clip(weights, reader)
         case "UMT5EncoderModel", "UMT5ForConditionalGeneration", "UMT5Model": return try umt5(weights, reader)
@@ -102,8 +103,9 @@ public enum NetworkEvaluation {
         throw SafetensorsError(.mismatch, path: file.file.path, "holds '\(other)'; a \(model) takes \(names.map { "'\($0)'" }.joined(separator: ", "))")
     }
 
-    private static func wan(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
+    private static func wan(_ weights: WeightStore, _ inputs: Inputs, _ note: (String) -> Void) throws -> [String: Tensor] {
         let model = try WanTransformer(weights)
+        model.notes.forEach(note)
         let c = model.configuration
         try inputs.allow(
             ["hidden_states", "timestep", "timestep_per_token", "encoder_hidden_states"] + (c.imageDim == nil ? [] : ["encoder_hidden_states_image"])
@@ -273,28 +275,38 @@ public enum NetworkEvaluation {
 
     private static func wav2vec2(_ weights: WeightStore, _ inputs: Inputs) throws -> [String: Tensor] {
         let model = try Wav2Vec2(weights)
-        try inputs.allow(["waveform", "attention_mask"])
-        let waveform = try inputs.tensor("waveform", [-1]).array, needed = model.configuration.receptiveField
-        guard waveform.count >= needed else {
-            throw inputs.refuse("'waveform' has \(waveform.count) samples; at least \(needed) are needed")
+        try inputs.allow(["waveform", "input_values", "attention_mask"])
+        guard inputs.has("waveform") != inputs.has("input_values") else {
+            throw inputs.refuse("either 'waveform' [samples], which is prepared as the network expects it, or 'input_values' [batch, samples], which are taken as they are")
         }
-        let samples = model.prepared(waveform)
-        var sound: Int?
-        if inputs.has("attention_mask") {
-            let mask = try inputs.integers("attention_mask")
+        let rows: [[Float]]
+        if inputs.has("waveform") {
+            rows = [model.prepared(try inputs.tensor("waveform", [-1]).array)]
+        } else {
+            let values = try inputs.tensor("input_values", [-1, -1])
+            rows = (0..<values.shape[0]).map { values.selected(0, $0).array }
+        }
+        let needed = model.configuration.receptiveField, length = rows.first?.count ?? 0
+        guard length >= needed else { throw inputs.refuse("\(length) samples; at least \(needed) are needed") }
+        let mask = inputs.has("attention_mask") ? try inputs.integers("attention_mask") : nil
+        guard mask.map({ $0.count == rows.count * length && $0.allSatisfy { (0...1).contains($0) } }) ?? true else {
+            throw inputs.refuse("'attention_mask' must be zeros and ones, \(length) for each sound")
+        }
+        var outputs: [String: Tensor] = [:]
+        func add(_ name: String, _ value: Tensor) {
+            let value = value.unsqueezed(0)
+            outputs[name] = outputs[name].map { Tensor.concatenated([$0, value], 0) } ?? value
+        }
+        for (index, samples) in rows.enumerated() {
             // The reference counts the ones, wherever they are, and takes what is behind so many for padding.
-            let count = mask.count { $0 == 1 }
-            guard mask.count == samples.count, mask.allSatisfy({ $0 == 0 || $0 == 1 }), count >= needed else {
-                throw inputs.refuse("'attention_mask' must be \(samples.count) zeros and ones, at least \(needed) of them ones")
-            }
-            sound = count
+            let sound = mask.map { $0[(index * length)..<((index + 1) * length)].count { $0 == 1 } }
+            guard sound.map({ $0 >= needed }) ?? true else { throw inputs.refuse("'attention_mask' leaves \(sound ?? 0) samples; at least \(needed) are needed") }
+            let result = model(samples, count: sound)
+            add("input_values", Tensor(samples))
+            add("extract_features", result.features)
+            add("last_hidden_state", result.last)
+            for (layer, state) in result.hiddenStates.enumerated() { add("hidden_states.\(layer)", state) }
         }
-        let result = model(samples, count: sound)
-        var outputs = [
-            "input_values": Tensor(samples).unsqueezed(0), "extract_features": result.features.unsqueezed(0),
-            "last_hidden_state": result.last.unsqueezed(0),
-        ]
-        for (index, state) in result.hiddenStates.enumerated() { outputs["hidden_states.\(index)"] = state.unsqueezed(0) }
         return outputs
     }
 }

@@ -14,6 +14,8 @@ public struct UMT5Encoder: Sendable {
         public var maximumDistance: Int
         public var eps: Float
         public var feedForward: String
+        /// Of the gate.
+        public var activation: String
 
         enum CodingKeys: String, CodingKey {
             case dim = "d_model"
@@ -26,6 +28,7 @@ public struct UMT5Encoder: Sendable {
             case maximumDistance = "relative_attention_max_distance"
             case eps = "layer_norm_epsilon"
             case feedForward = "feed_forward_proj"
+            case activation = "dense_act_fn"
         }
 
         public init(from decoder: any Decoder) throws {
@@ -41,6 +44,7 @@ public struct UMT5Encoder: Sendable {
             maximumDistance = try value(.maximumDistance, 128)
             eps = try value(.eps, 1e-6)
             feedForward = try value(.feedForward, "gated-gelu")
+            activation = try value(.activation, "gelu_new")
         }
 
         func check(path: String) throws {
@@ -62,6 +66,7 @@ public struct UMT5Encoder: Sendable {
     let embedding: WeightTable  // [vocabulary, dim]
     let layers: LayerStack<Layer>
     let norm: Tensor  // [dim]
+    private let activation: Activation
 
     struct Layer: Sendable {
         let attentionNorm, feedForwardNorm: Tensor  // [dim]
@@ -79,6 +84,7 @@ public struct UMT5Encoder: Sendable {
         let c = try weights.configuration.isEmpty ? Configuration(readOff: weights) : weights.configuration()
         try c.check(path: weights.path)
         configuration = c
+        activation = try Activation(c.activation, key: "dense_act_fn", path: weights.path)
         let inner = c.heads * c.keyDim
         let shared = weights.contains("shared.weight") ? "shared.weight" : "encoder.embed_tokens.weight"
         embedding = WeightTable(weights, shared, shape: [c.vocabulary, c.dim])
@@ -141,7 +147,7 @@ public struct UMT5Encoder: Sendable {
             let attended = attention(q, y.linear(layer.k), y.linear(layer.v), heads: c.heads, scale: 1, bias: bias)
             x += attended.linear(layer.o)
             let z = x.rmsNorm(layer.feedForwardNorm, eps: c.eps)
-            x += (z.linear(layer.gate).geluTanh() * z.linear(layer.up)).linear(layer.down)
+            x += (activation(z.linear(layer.gate)) * z.linear(layer.up)).linear(layer.down)
         }
         return x.rmsNorm(norm, eps: c.eps)
     }

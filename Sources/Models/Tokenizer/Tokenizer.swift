@@ -21,11 +21,16 @@ public struct Tokenizer {
     /// - Parameter path: A `tokenizer.json`.
     /// - Throws: `WeightError` when it cannot be read, or asks for what is not known.
     public init(path: String) throws {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw WeightError(
+                path: path, "cannot be read; the tokenizer's tokenizer.json is needed, which transformers writes of a spiece.model: AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)")
+        }
         let json: JSONObject
-        do {
-            json = try JSONObject(JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: path))))
+        do throws(TokenizerError) {
+            guard let object = try? JSONSerialization.jsonObject(with: data) else { throw TokenizerError("its text is not JSON") }
+            json = try JSONObject(object)
         } catch {
-            throw WeightError(path: path, "is not a tokenizer: \((error as? TokenizerError)?.message ?? "\(error)")")
+            throw WeightError(path: path, "is not a tokenizer: \(error.message)")
         }
         do {
             normalizer = try TextNormalizer(json["normalizer"])
@@ -103,7 +108,7 @@ struct TokenizerError: Error {
 struct JSONObject {
     let values: [String: Any]
 
-    init(_ value: Any) throws {
+    init(_ value: Any) throws(TokenizerError) {
         guard let values = value as? [String: Any] else { throw TokenizerError("a JSON object expected, not \(Swift.type(of: value))") }
         self.values = values
     }

@@ -105,7 +105,7 @@ extension WeightNames {
     /// The layers of the face adapters that adapters may change.
     @Sendable private static func wanAnimateOriginal(_ name: String) -> String? {
         let parts = name.split(separator: ".").map(String.init)
-        guard parts.count == 4, parts[0] == "face_adapter", let part = ["to_q": "linear1_q", "to_out": "linear2"][parts[2]] else { return nil }
+        guard parts.count == 4, parts[0] == "face_adapter", let part = ["to_q": "linear1_q", "to_k": "linear1_kv", "to_v": "linear1_kv", "to_out": "linear2"][parts[2]] else { return nil }
         return "face_adapter.fuser_blocks.\(parts[1]).\(part).\(parts[3])"
     }
 }

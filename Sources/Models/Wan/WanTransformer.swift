@@ -11,6 +11,8 @@ public struct WanTransformer: Sendable {
     let headModulation: Tensor  // [2, dim]: shift, scale
     let head: Linear
     let animate: Animate?
+    /// What of a LoRA was left out, for people.
+    public let notes: [String]
 
     /// What pose and face need.
     struct Animate: Sendable {
@@ -48,6 +50,7 @@ public struct WanTransformer: Sendable {
         let weights = weights.translated(by: .wanTransformer)
         let c = try WanConfiguration(weights)
         configuration = c
+        notes = weights.notes
         let root = weights.root
         patchEmbedding = Patches(root.scope("patch_embedding"), c.inChannels, c)
         headModulation = root.tensor("scale_shift_table", shape: [1, 2, c.dim]).squeezed(0)

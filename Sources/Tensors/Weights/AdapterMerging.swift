@@ -4,6 +4,8 @@ import Safetensors
 struct AdapterMerging {
     private(set) var weights: [String: StoredWeight]
     private(set) var problems: [String] = []
+    /// What was left out, for people.
+    private(set) var notes: [String] = []
     private let names: WeightNames
     /// Modules by their name with underscores for dots, in the network's spelling and in others.
     private let flat: [String: [String]]
@@ -32,11 +34,25 @@ struct AdapterMerging {
         return flat[name] ?? []
     }
 
+    /// Whether a module or weight belongs to what sees pictures by CLIP, which one kind of network has and its sisters do not: one adapter serves both.
+    private static func isOfPictures(_ name: String) -> Bool {
+        ["k_img", "v_img", "add_k_proj", "add_v_proj", "norm_added_k", "img_emb", "image_embedder"].contains(where: name.contains)
+    }
+
     private mutating func merge(_ adapter: LowRankAdapter) {
         for key in adapter.unknown { problems.append("LoRA \(adapter.path): key '\(key)' is of no known style") }
+        let isBlind = !weights.keys.contains(where: Self.isOfPictures)
+        var leftOut = 0
+        defer {
+            if leftOut > 0 { notes.append("LoRA \(adapter.path): \(leftOut) of its \(adapter.modules.count) modules see pictures by CLIP, which this network does not: left out") }
+        }
         for (name, module) in adapter.modules.sorted(by: { $0.key < $1.key }) {
             let targets = targets(name)
             guard !targets.isEmpty else {
+                if isBlind, Self.isOfPictures(name) {
+                    leftOut += 1
+                    continue
+                }
                 problems.append("LoRA \(adapter.path): key '\(module.key)' fits no weight of the model")
                 continue
             }

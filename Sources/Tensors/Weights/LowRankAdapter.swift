@@ -136,11 +136,23 @@ public struct LowRankAdapter: Sendable {
     func factor(_ name: String, _ module: Module, rank: Int) throws -> Float {
         if let alpha = module.alpha {
             guard alpha.info.count == 1 else { throw WeightError(path: path, "'\(alpha.info.name)' has shape \(alpha.info.shape), one number expected") }
-            let number = alpha.info.dtype == .f64 ? Float(try alpha.file.array(alpha.info.name, of: Double.self)[0]) : try alpha.load().array[0]
+            let number = try number(alpha)
             guard number.isFinite else { throw WeightError(path: path, "LoRA key '\(alpha.info.name)' is \(number); the file is damaged") }
             return weight * number / Float(rank)
         }
         guard let alpha = metadata.alpha(name) else { return weight }
         return weight * Float(alpha / (metadata.isRankStabilized ? Double(rank).squareRoot() : Double(rank)))
+    }
+
+    /// A tensor of one number, which may be an integer as well.
+    private func number(_ part: StoredPart) throws -> Float {
+        func first<T: TensorElement>(_ type: T.Type) throws -> T { try part.file.array(part.info.name, of: type)[0] }
+        return switch part.info.dtype {
+        case .f64: Float(try first(Double.self))
+        case .i64: Float(try first(Int64.self))
+        case .i32: Float(try first(Int32.self))
+        case .u8: Float(try first(UInt8.self))
+        default: try part.load().array[0]
+        }
     }
 }

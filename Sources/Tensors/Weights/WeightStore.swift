@@ -39,6 +39,8 @@ public final class WeightStore: Sendable {
     private let stored: [String: StoredWeight]
     private let adapters: [LowRankAdapter]
     private let weights: [String: StoredWeight]
+    /// What of the adapters was left out, for people.
+    public let notes: [String]
     private let state: Locked<State>
 
     private struct State {
@@ -112,6 +114,7 @@ public final class WeightStore: Sendable {
         }
         let merged = AdapterMerging(weights, names: names, adapters: adapters)
         self.weights = merged.weights
+        notes = merged.notes
         state = Locked(State(problems: problems + merged.problems))
     }
 

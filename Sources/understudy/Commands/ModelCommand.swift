@@ -16,7 +16,7 @@ struct ModelCommand: ParsableCommand {
             commandName: "forward", abstract: "Evaluates a network, scheduler or preprocessor once on named tensors, to check it against another implementation.")
         @Option(help: ArgumentHelp("The model's folder or its safetensors file; or the folder of a scheduler or preprocessor.", valueName: "path"), completion: .directory)
         var model: String
-        @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them.", valueName: "file"), completion: .file())
+        @Option(help: ArgumentHelp("Safetensors file of named inputs, as diffusers or transformers name them; of Wav2Vec2Model also 'waveform', which is prepared first.", valueName: "file"), completion: .file())
         var inputs: String
         @Option(help: ArgumentHelp("Where the outputs go, under the reference's names.", valueName: "file"), completion: .file()) var output: String
         @Option(
@@ -45,7 +45,8 @@ struct ModelCommand: ParsableCommand {
             let outputs = try Parallel.$threads.withValue(max(1, threads ?? ProcessInfo.processInfo.activeProcessorCount)) {
                 try NetworkEvaluation.evaluate(
                     model: model, adapters: adapters, residentLimit: weightMemory.map { Int($0.bytes) },
-                    inputs: SafetensorsFile(path: inputs), precision: precision, steps: steps)
+                    inputs: SafetensorsFile(path: inputs), precision: precision, steps: steps,
+                    note: { printError("note: \(Terminal.plain($0))") })
             }
             let writer = try SafetensorsWriter(path: file.temporary, headerCapacity: 4096 + 256 * outputs.count)
             var table = TextTable()

@@ -64,9 +64,16 @@ struct ModelSettings {
         return keys.lazy.compactMap { object?[$0] as? String }.first ?? "no class name"
     }
 
+    private static func index(ofPipeline folder: String) -> String? {
+        ["model_index.json", "modular_model_index.json"].map { "\(folder)/\($0)" }.first(where: FileManager.default.fileExists)
+    }
+
+    /// The class of a pipeline; nil where there is no index.
+    static func className(ofPipeline folder: String) throws -> String? { try index(ofPipeline: folder).map(className) }
+
     /// The parts that a pipeline's index lists, in name order, with their classes; nil where there is no index.
     static func parts(ofPipeline folder: String) throws -> [(name: String, className: String)]? {
-        guard let file = ["model_index.json", "modular_model_index.json"].map({ "\(folder)/\($0)" }).first(where: FileManager.default.fileExists) else { return nil }
+        guard let file = index(ofPipeline: folder) else { return nil }
         guard let index = try object(file) else { throw NodeError("\(file): is not a pipeline's index: a JSON object expected") }
         // A part is given by library and class, ours by the class alone; other entries are settings, parts without a class are left out.
         return index.sorted { $0.key < $1.key }.compactMap { name, value in

@@ -17,12 +17,19 @@ struct Weights: ParsableCommand {
         func run() throws {
             var table = TextTable()
             table.rightAligned = [2, 3]
+            var damaged: [String] = []
             for name in try contents(of: folder) {
                 let path = "\(folder)/\(name)"
-                guard let model = try? Model(path: path) else { continue }
-                table.add(name, model.className, "\(model.parameterCount) parameters", byteText(model.byteCount))
+                // What holds no model at all is not listed; one that cannot be read is, with the reason.
+                guard (try? ModelFolder.files(at: path).contains { $0.hasSuffix(".safetensors") }) ?? false else { continue }
+                do {
+                    let model = try Model(path: path), pipeline = try ModelSettings.className(ofPipeline: path)
+                    table.add(name, pipeline ?? model.className, "\(model.parameterCount) parameters", byteText(model.byteCount))
+                } catch {
+                    damaged.append("\(name): \(error)")
+                }
             }
-            print(table.text.isEmpty ? "no models in '\(folder)'" : table.text)
+            print(table.text.isEmpty && damaged.isEmpty ? "no models in '\(folder)'" : ((table.text.isEmpty ? [] : [table.text]) + damaged).joined(separator: "\n"))
         }
 
         private func contents(of folder: String) throws -> [String] {
