@@ -21,7 +21,10 @@ extension DiTSegment {
             ("text", text != nil, [wan, animate, animate2]), ("image", image != nil, [wan, animate, animate2]),
             ("noise", noise != nil, [wan, animate, animate2]), ("vae", vae != nil, [wan, animate, animate2]),
         ]
-        guard let wrong = settings.first(where: { $0.isSet && !$0.networks.contains(network) }) else { return }
+        // What no setting is for is not a network of this node, which says so itself.
+        guard settings.contains(where: { $0.networks.contains(network) }),
+            let wrong = settings.first(where: { $0.isSet && !$0.networks.contains(network) })
+        else { return }
         let hint = ["size", "frames"].contains(wrong.name) ? "; its films are as large as the clips wired to it, and as long as segments.plan has it" : ""
         throw NodeError("a \(network) has no use for '\(wrong.name)', which is for \(wrong.networks.joined(separator: ", ")): remove it\(hint)")
     }

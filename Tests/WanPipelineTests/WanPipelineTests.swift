@@ -132,7 +132,7 @@ struct WanPipelineTests {
         let summary = try UnderstudyEngine(store: CacheStore(root: bench.makeFolder()), catalogue: Self.catalogue)
             .run(loaded, options: RunOptions(threads: 2))
         let text = summary.failures.map(\.message).joined()
-        #expect(text.contains("UMT5EncoderModel"), "\(text)")
+        #expect(text.contains("UMT5EncoderModel; dit.segment knows"), "\(text)")
     }
 
     @Test("films that inputs and network do not agree on are refused, saying what to wire")

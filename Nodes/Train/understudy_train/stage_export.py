@@ -5,15 +5,15 @@ import pathlib
 import torch
 from safetensors.torch import save_file
 
-from .training import Report, load_averaged
+from .training import Report, folder_of, load_averaged
 
-PARTS = {  # folder: (option that names the checkpoint's folder, network in it, file name)
-    "vae": ("vae", "vae", "diffusion_pytorch_model.safetensors"),
-    "keypoints": ("keypoints", "keypoints", "model.safetensors"),
-    "transformer": ("previous", "transformer", "diffusion_pytorch_model.safetensors"),
-    "pose_encoder": ("previous", "pose", "model.safetensors"),
-    "face_encoder": ("previous", "face", "model.safetensors"),
-    "audio_encoder": ("audio", "audio", "model.safetensors"),
+NETWORKS = {  # network: (option that names the checkpoint's folder, file name)
+    "vae": ("vae", "diffusion_pytorch_model.safetensors"),
+    "keypoints": ("keypoints", "model.safetensors"),
+    "transformer": ("previous", "diffusion_pytorch_model.safetensors"),
+    "pose": ("previous", "model.safetensors"),
+    "face": ("previous", "model.safetensors"),
+    "audio": ("audio", "model.safetensors"),
 }
 
 
@@ -24,15 +24,15 @@ def packed(state):
 
 def run(options):
     out, index = pathlib.Path(options.out), {}
-    for part, (option, name, filename) in PARTS.items():
+    for name, (option, filename) in NETWORKS.items():
         source = getattr(options, option)
         if not source:
             continue
         config, state = load_averaged(source, name)
-        folder = out / part
+        folder = out / folder_of(name)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
         save_file(packed(state), folder / filename, {"format": "pt"})
-        index[part] = config["_class_name"]
+        index[folder.name] = config["_class_name"]
         Report.line(f"{folder}: {(folder / filename).stat().st_size / 1e6:.2f} MB")
     (out / "model_index.json").write_text(json.dumps({"_class_name": "UnderstudyActor", **index}, indent=2, sort_keys=True) + "\n")

@@ -253,10 +253,18 @@ CLASSES = {"vae": "BlockVAE", "keypoints": "KeypointNet", "transformer": "DreamA
            "face": "FaceMotionEncoder", "audio": "AudioEncoder"}
 
 
+def folder_of(network):
+    """Of an export's folder, the one that a network is in."""
+    return f"{network}_encoder" if network in ("pose", "face", "audio") else network
+
+
 def load_averaged(source, name):
     """One network as (configuration, state): the averaged weights of a stage's folder, finished or stopped; or a model, which is a
-    safetensors file with its configuration in the metadata or a Hugging Face folder. A dictionary has a source for each name."""
+    safetensors file with its configuration in the metadata, a Hugging Face folder, or one of those in an export's folder. A dictionary has
+    a source for each name."""
     path = pathlib.Path(source[name] if isinstance(source, dict) else source)
+    if (path / "model_index.json").exists():
+        path = path / folder_of(name)
     if path.is_file() or (path / "config.json").exists():
         config, state = load_model(path)
     else:

@@ -101,7 +101,7 @@ struct GraphOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Sets a graph input to a file.", valueName: "name=path"))
     var input: [String] = []
 
-    @Option(name: .long, help: ArgumentHelp("Sets any value of the graph: 'face.with.crop=256'; 'null' removes it.", valueName: "path=value"))
+    @Option(name: .long, help: ArgumentHelp("Sets any value of the graph: 'face.with.crop=256'; 'null' removes it. Text is taken as typed; what begins with [, { or a quote is YAML.", valueName: "path=value"))
     var set: [String] = []
 
     @Option(name: .long, help: ArgumentHelp("Merges a graph file over the graph.", valueName: "file"), completion: .file())
