@@ -8,6 +8,7 @@ extension DiTSegment {
     func checkSettings(for network: String) throws {
         let dreamActor = "DreamActorTransformer", wan = "WanTransformer3DModel"
         let animate = "WanAnimateTransformer3DModel", animate2 = "WanAnimate2Transformer3DModel"
+        let standard = Self()
         let settings: [(name: String, isSet: Bool, networks: [String])] = [
             ("pose", pose != nil, [dreamActor]), ("face", face != nil, [dreamActor]), ("referencePose", referencePose != nil, [dreamActor]),
             ("poseVideo", poseVideo != nil, [animate]), ("faceVideo", faceVideo != nil, [animate]),
@@ -17,6 +18,10 @@ extension DiTSegment {
             ("size", size != nil, [wan]), ("frames", frames != nil, [wan]),
             ("lowNoiseModel", lowNoiseModel != nil, [wan]), ("lowNoiseLora", lowNoiseLora != nil, [wan]),
             ("guidance.lowNoise", guidanceLowNoise != nil, [wan]), ("boundary", boundary != nil, [wan]),
+            ("guidance.reference", guidanceReference != standard.guidanceReference, [dreamActor]),
+            ("guidance.motion", guidanceMotion != standard.guidanceMotion, [dreamActor]),
+            ("guidance.prompt", guidancePrompt != standard.guidancePrompt, [wan, animate, animate2]), ("tile", tile != 0, [wan, animate, animate2]),
+            ("lowNoiseLoraWeights", !lowNoiseLoraWeights.isEmpty, [wan]), ("overlap", overlap != nil, [dreamActor, animate, animate2]),
             ("reference", reference != nil, [dreamActor, animate, animate2]), ("segment", segment != nil, [dreamActor, animate, animate2]),
             ("text", text != nil, [wan, animate, animate2]), ("image", image != nil, [wan, animate, animate2]),
             ("noise", noise != nil, [wan, animate, animate2]), ("vae", vae != nil, [wan, animate, animate2]),

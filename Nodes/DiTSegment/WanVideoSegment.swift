@@ -22,9 +22,14 @@ struct WanVideoSegment {
         boundary = node.boundary ?? pipeline?.boundaryRatio
         // Of single files only the 2.2 autoencoder tells it: it belongs to TI2V.
         expandsTimesteps = pipeline?.expandsTimesteps ?? (segment.vae.spatialStride == 16)
-        guard boundary == nil || node.lowNoiseModel != nil || pipeline != nil else {
-            throw NodeError("boundary: \(boundary ?? 0) divides the noise levels between two networks: wire 'lowNoiseModel', see Graphs/wan/files/low-noise.yaml")
+        let isAlone = node.lowNoiseModel == nil && !node.model.hasPart("transformer_2")
+        if let boundary = node.boundary, isAlone {
+            throw NodeError("boundary: \(boundary) divides the noise levels between two networks: wire 'lowNoiseModel', see Graphs/wan/files/low-noise.yaml")
         }
+        let lowNoise = [
+            ("guidance.lowNoise", node.guidanceLowNoise != nil), ("lowNoiseLora", node.lowNoiseLora != nil), ("lowNoiseLoraWeights", !node.lowNoiseLoraWeights.isEmpty),
+        ]
+        if isAlone, let wrong = lowNoise.first(where: \.1) { throw NodeError("'\(wrong.0)' is for models of two networks, and this one has one: remove it") }
         guard node.lowNoiseModel == nil || boundary != nil else {
             throw NodeError("'lowNoiseModel' needs to know where it takes over: set boundary, as published 0.875 for a film of a prompt, 0.9 for one of a picture")
         }

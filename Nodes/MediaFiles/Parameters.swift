@@ -7,6 +7,11 @@ public enum FitChoice: String, ParameterChoice {
     var fit: Media.Fit { Media.Fit(rawValue: rawValue) ?? .pad }
 }
 
+/// What transparent parts of a film are laid over.
+public enum BackdropChoice: String, ParameterChoice {
+    case white, black
+}
+
 extension PixelSize {
     var frameSize: FrameSize { FrameSize(width, height) }
 }

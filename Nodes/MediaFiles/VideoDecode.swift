@@ -22,6 +22,7 @@ public struct VideoDecode: Node {
     @Parameter("Size of the frames; not set: the film's own, in square pixels.") var size: PixelSize? = nil
     @Parameter("Without size: round both sides to a multiple of this (16 suits the VAE and DiT).", in: 1...1024) var align = 1
     @Parameter("What to do where the shapes differ: pad with black, crop, or stretch.") var fit = FitChoice.pad
+    @Parameter("What transparent parts are laid over: black suits masks and skeletons.") var backdrop = BackdropChoice.white
     @Parameter("Start in the file, in seconds; becomes time 0.", in: 0...1e6) var start: Double = 0
     @Parameter("End in the file, in seconds; not set: to its end.", in: 0...1e6) var end: Double? = nil
     @Parameter("In a safetensors file: the tensor, bytes [frames, height, width, 1 or 3], shown at 'fps' (30 if not set); not set: the only such one.")
@@ -38,6 +39,7 @@ public struct VideoDecode: Node {
         options.size = size?.frameSize
         options.align = align
         options.fit = fit.fit
+        options.backdrop = backdrop == .black ? .black : .white
         options.start = start > 0 ? try Media.Rational(parameter: "start", seconds: start) : nil
         options.end = try end.map { try Media.Rational(parameter: "end", seconds: $0) }
         options.threads = max(context.threads - 1, 1)

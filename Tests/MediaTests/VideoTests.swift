@@ -171,6 +171,21 @@ import Testing
         #expect(try VideoReader(path: path, options: options).size == FrameSize(72, 24))
     }
 
+    /// Masks and skeletons that other programs cut out: what is transparent there is black.
+    @Test func transparentPartsShowTheBackdrop() throws {
+        let png = scratch.file("cut.png"), film = scratch.file("cut.mov")
+        let pixels = (0..<32 * 16).flatMap { i -> [UInt8] in i % 32 < 16 ? [255, 255, 255, 255] : [90, 90, 90, 0] }
+        try PNGWriter.write(RasterImage(width: 32, height: 16, channels: 4, pixels: pixels), to: png)
+        guard let worked = try ffmpeg(["-loop", "1", "-i", png, "-frames:v", "2", "-c:v", "png", film]) else { return }
+        try #require(worked)
+        for (backdrop, expected) in [(Backdrop.black, 0), (.white, 255)] {
+            var options = VideoReader.Options()
+            options.backdrop = backdrop
+            let image = try #require(try VideoReader(path: film, options: options).next()).image
+            #expect(pixel(image, 4, 4) == [255, 255, 255] && pixel(image, 28, 4) == [expected, expected, expected])
+        }
+    }
+
     @Test func losslessIsLossless() throws {
         var generator = SystemRandomNumberGenerator()
         let image = RasterImage(

@@ -30,12 +30,10 @@ public enum ImageReader {
             throw MediaError(.noStream, path: path, "the file holds no picture (format '\(file.formatName)')")
         }
         let structure = file.pictureStructure
+        if let obstacle = structure?.obstacle { throw MediaError(.unsupported, path: path, obstacle) }
         let decoder = try StreamDecoder(file: file, index: index, threads: 1, refusesDamage: true)
         let frame = try Frame(path: path)
         guard try decoder.next(into: frame.pointer) else {
-            guard structure?.isAnimated != true else {
-                throw MediaError(.unsupported, path: path, "it is an animated WebP; save one of its pictures as a file of its own")
-            }
             throw MediaError(.malformed, path: path, "the picture could not be decoded; it is damaged or cut short")
         }
         // A still picture that had to be patched up is not what the user meant; a film can spare a frame.

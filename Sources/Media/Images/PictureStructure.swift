@@ -1,5 +1,5 @@
-/// What the bytes of a picture's file tell that FFmpeg 5 does not: whether a JPEG has its end, which way up PNG, TIFF and AVIF are, and whether a
-/// WebP is animated.
+/// What the bytes of a picture's file tell that FFmpeg 5 does not: whether a JPEG has its end, which way up PNG, TIFF and AVIF are, and what
+/// it would make wrong.
 struct PictureStructure {
     /// Files of more bytes are not looked into.
     static let largest: Int64 = 1 << 29
@@ -28,19 +28,26 @@ struct PictureStructure {
 
     /// False for a JPEG that is cut short: FFmpeg fills the rest with grey.
     let isWhole: Bool
-    /// Whether it is a WebP of several pictures, of which FFmpeg 5 decodes none.
-    let isAnimated: Bool
+    /// Why FFmpeg 5 cannot be trusted with it, and what helps; nil where it can.
+    let obstacle: String?
     /// As EXIF has it, 1 … 8; nil where the file does not say.
     let exifOrientation: Int?
 
     init(_ kind: Kind, _ bytes: [UInt8]) {
         isWhole = kind != .jpeg || Self.hasEnd(jpeg: bytes)
-        isAnimated = kind == .webp && bytes.count > 20 && bytes[12..<16] == ArraySlice("VP8X".utf8) && bytes[20] & 2 != 0
+        obstacle =
+            switch kind {
+            case .webp where bytes.count > 20 && bytes[12..<16] == ArraySlice("VP8X".utf8) && bytes[20] & 2 != 0:
+                "it is an animated WebP; save one of its pictures as a file of its own"
+            case .tiff where [6, 7].contains(Self.number(tag: 259, tiff: bytes[...])):
+                "it is a TIFF with JPEG inside, whose colours come out wrong; save it as PNG"
+            default: nil
+            }
         exifOrientation =
             switch kind {
             case .jpeg, .webp: nil
             case .png: Self.orientation(png: bytes)
-            case .tiff: Self.orientation(tiff: bytes[...])
+            case .tiff: Self.number(tag: 274, tiff: bytes[...])
             case .avif: Self.orientation(avif: bytes)
             }
     }
@@ -67,21 +74,21 @@ struct PictureStructure {
         var place = 8
         while let length = number(bytes, place, 4), place + 12 + length <= bytes.count {
             if bytes[(place + 4)..<(place + 8)] == ArraySlice("eXIf".utf8) {
-                return orientation(tiff: bytes[(place + 8)..<(place + 8 + length)])
+                return number(tag: 274, tiff: bytes[(place + 8)..<(place + 8 + length)])
             }
             place += 12 + length
         }
         return nil
     }
 
-    /// Of the first directory of a TIFF structure, which EXIF is too: tag 274, a 16-bit number.
-    private static func orientation(tiff bytes: ArraySlice<UInt8>) -> Int? {
+    /// A 16-bit number in the first directory of a TIFF structure, which EXIF is too.
+    private static func number(tag wanted: Int, tiff bytes: ArraySlice<UInt8>) -> Int? {
         let bytes = Array(bytes), isLittle = bytes.first == 0x49
         guard let directory = number(bytes, 4, 4, isLittle), let count = number(bytes, directory, 2, isLittle) else { return nil }
         for entry in 0..<count {
             let place = directory + 2 + 12 * entry
             guard let tag = number(bytes, place, 2, isLittle) else { return nil }
-            if tag == 274 { return number(bytes, place + 2, 2, isLittle) == 3 ? number(bytes, place + 8, 2, isLittle) : nil }
+            if tag == wanted { return number(bytes, place + 2, 2, isLittle) == 3 ? number(bytes, place + 8, 2, isLittle) : nil }
         }
         return nil
     }

@@ -1,5 +1,10 @@
 import CFFmpeg
 
+/// The grey that shows through transparent parts of pictures.
+public enum Backdrop: UInt8, Sendable {
+    case black = 0, white = 255
+}
+
 /// Turns decoded frames of any pixel format into RGB, scaled, upright and placed on a canvas.
 final class FrameConverter {
     /// Everything that the scaler's tables depend on.
@@ -14,12 +19,16 @@ final class FrameConverter {
     }
 
     private let path: String
+    private let backdrop: Backdrop
     private var key: Key?
     private var scaler: OpaquePointer?
     private var rows: UnsafeMutablePointer<UInt8>?
     private var stride = 0
 
-    init(path: String) { self.path = path }
+    init(path: String, backdrop: Backdrop = .white) {
+        self.path = path
+        self.backdrop = backdrop
+    }
 
     deinit {
         sws_freeContext(scaler)
@@ -35,7 +44,7 @@ final class FrameConverter {
         }
     }
 
-    /// - Returns: RGB bytes, `[placement.canvas.height, placement.canvas.width, 3]`. Transparent parts are laid over white.
+    /// - Returns: RGB bytes, `[placement.canvas.height, placement.canvas.width, 3]`. Transparent parts are laid over the backdrop.
     func convert(_ frame: UnsafeMutablePointer<AVFrame>, _ placement: Placement) throws -> [UInt8] {
         let key = try prepare(frame, placement.unturned)
         guard let rows else { throw MediaError(.inputOutput, path: path, "out of memory") }
@@ -51,17 +60,17 @@ final class FrameConverter {
         }
         let canvas = placement.canvas
         return [UInt8](unsafeUninitializedCapacity: canvas.width * canvas.height * 3) { output, count in
-            Self.place(UnsafePointer(rows), stride: stride, channels: channels, placement, into: output)
+            place(UnsafePointer(rows), stride: stride, channels: channels, placement, into: output)
             count = canvas.width * canvas.height * 3
         }
     }
 
     /// Copies scaled rows to their place, turning them on the way.
-    private static func place(
+    private func place(
         _ rows: UnsafePointer<UInt8>, stride: Int, channels: Int, _ placement: Placement,
         into output: UnsafeMutableBufferPointer<UInt8>
     ) {
-        let (canvas, scaled, turn) = (placement.canvas, placement.scaled, placement.orientation)
+        let (canvas, scaled, turn) = (placement.canvas, placement.scaled, placement.orientation), behind = Int(backdrop.rawValue)
         let columns = max(0, placement.x)..<min(canvas.width, placement.x + scaled.width)
         let lines = max(0, placement.y)..<min(canvas.height, placement.y + scaled.height)
         if columns.count < canvas.width || lines.count < canvas.height { output.initialize(repeating: 0) }
@@ -81,7 +90,7 @@ final class FrameConverter {
             for column in columns {
                 if channels == 4 {
                     let alpha = Int(source[3])
-                    for c in 0..<3 { target[c] = UInt8((Int(source[c]) * alpha + 255 * (255 - alpha) + 127) / 255) }
+                    for c in 0..<3 { target[c] = UInt8((Int(source[c]) * alpha + behind * (255 - alpha) + 127) / 255) }
                 } else {
                     target[0] = source[0]
                     target[1] = source[1]

@@ -35,6 +35,8 @@ public final class VideoReader {
         /// Without `size`, both sides are rounded to multiples of this.
         public var align = 1
         public var fit = Fit.pad
+        /// What transparent parts are laid over.
+        public var backdrop = Backdrop.white
         /// Seconds from the start of the file; frames before it are left out.
         public var start: Rational?
         /// Seconds from the start of the file; frames at or after it are left out.
@@ -108,7 +110,7 @@ public final class VideoReader {
         let start = options.start ?? .zero
         self.path = path
         self.options = options
-        converter = FrameConverter(path: path)
+        converter = FrameConverter(path: path, backdrop: options.backdrop)
         orientation = cff_stream_display_matrix(decoder.stream).map { Orientation(displayMatrix: $0) } ?? Orientation()
         zero = origin + start
         limit = options.end.map { origin + $0 }

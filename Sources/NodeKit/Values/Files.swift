@@ -81,6 +81,9 @@ public struct ModelFolder: PortValue {
     /// Whether this is a whole pipeline rather than one network.
     public var isPipeline: Bool { Self.isPipeline(path) }
 
+    /// Whether this is a pipeline with a part of that name.
+    public func hasPart(_ name: String) -> Bool { isPipeline && FileManager.default.fileExists(atPath: "\(path)/\(name)") }
+
     /// The folder of one part of a pipeline, such as `vae`; the path itself where this is a single network.
     ///
     /// - Throws: ``NodeError`` when the pipeline has no such part.
