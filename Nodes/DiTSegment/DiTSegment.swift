@@ -75,7 +75,7 @@ public struct DiTSegment: Node {
     @Input("Wan 2.2 of two networks: LoRA files of the one for low noise (transformer_2).") var lowNoiseLora: [File]?
 
     @Parameter("Denoising steps.", in: 1...1000) var steps = 20
-    @Parameter("Integration: euler, dpmpp2m and unipc (Wan) take one pass of the network per step, heun (DreamActor) two; not set: the model's own.")
+    @Parameter("Integration: euler, dpmpp2m and unipc (Wan alone) take one pass of the network per step, heun two; not set: the model's own.")
     var sampler: Sampler? = nil
     @Parameter("More than 1 spends more steps near the noise; not set: the model's own.", in: 0.01...100)
     var shift: Double? = nil

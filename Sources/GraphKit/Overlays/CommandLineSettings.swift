@@ -44,7 +44,10 @@ extension YAMLNode {
         let parsed = YAMLParser.parse(file, diagnostics: &found)
         // "Stay," she said: quotes that are not around the whole are a text's own.
         if !found.all.isEmpty, "\"'".contains(first) { return YAMLNode(.scalar(YAMLScalar(plain: text)), at: range) }
-        for diagnostic in found.all { diagnostics.add(diagnostic) }
+        for var diagnostic in found.all {
+            if "[{".contains(first) { diagnostic.notes.append(.init("a text that begins with '\(first)' is written in quotes: '\"\(first)…\"'")) }
+            diagnostics.add(diagnostic)
+        }
         return found.all.isEmpty ? parsed?.relocated(to: range) : nil
     }
 

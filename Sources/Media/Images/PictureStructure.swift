@@ -38,9 +38,10 @@ struct PictureStructure {
         obstacle =
             switch kind {
             case .webp where bytes.count > 20 && bytes[12..<16] == ArraySlice("VP8X".utf8) && bytes[20] & 2 != 0:
-                "it is an animated WebP; save one of its pictures as a file of its own"
-            case .tiff where [6, 7].contains(Self.number(tag: 259, tiff: bytes[...])):
-                "it is a TIFF with JPEG inside, whose colours come out wrong; save it as PNG"
+                "it is an animated WebP, which FFmpeg does not read; save one of its pictures as a file of its own, or convert it to a film"
+            // Compressed as JPEG, or of luma and chroma.
+            case .tiff where [6, 7].contains(Self.number(tag: 259, tiff: bytes[...])) || Self.number(tag: 262, tiff: bytes[...]) == 6:
+                "it is a TIFF of a kind whose colours FFmpeg gets wrong (JPEG inside, or YCbCr); save it as PNG"
             default: nil
             }
         exifOrientation =
@@ -74,21 +75,23 @@ struct PictureStructure {
         var place = 8
         while let length = number(bytes, place, 4), place + 12 + length <= bytes.count {
             if bytes[(place + 4)..<(place + 8)] == ArraySlice("eXIf".utf8) {
-                return number(tag: 274, tiff: bytes[(place + 8)..<(place + 8 + length)])
+                // Some programs put JPEG's prefix before it.
+                let data = bytes[(place + 8)..<(place + 8 + length)]
+                return number(tag: 274, tiff: data.starts(with: Array("Exif\0\0".utf8)) ? data.dropFirst(6) : data)
             }
             place += 12 + length
         }
         return nil
     }
 
-    /// A 16-bit number in the first directory of a TIFF structure, which EXIF is too.
+    /// A number of 16 or 32 bits in the first directory of a TIFF structure, which EXIF is too.
     private static func number(tag wanted: Int, tiff bytes: ArraySlice<UInt8>) -> Int? {
         let bytes = Array(bytes), isLittle = bytes.first == 0x49
         guard let directory = number(bytes, 4, 4, isLittle), let count = number(bytes, directory, 2, isLittle) else { return nil }
         for entry in 0..<count {
             let place = directory + 2 + 12 * entry
             guard let tag = number(bytes, place, 2, isLittle) else { return nil }
-            if tag == wanted { return number(bytes, place + 2, 2, isLittle) == 3 ? number(bytes, place + 8, 2, isLittle) : nil }
+            if tag == wanted { return number(bytes, place + 2, 2, isLittle).flatMap { [3: 2, 4: 4][$0] }.flatMap { number(bytes, place + 8, $0, isLittle) } }
         }
         return nil
     }

@@ -117,7 +117,8 @@ final class FrameConverter {
         let hasAlpha = descriptor.flags & UInt64(AV_PIX_FMT_FLAG_ALPHA | AV_PIX_FMT_FLAG_PAL) != 0
         let key = Key(
             source: source, format: format.rawValue, matrix: Int32(Self.matrix(of: frame.pointee).rawValue),
-            isFullRange: isJPEG || frame.pointee.color_range == AVCOL_RANGE_JPEG,
+            // Grey with alpha is a picture's, of which FFmpeg does not say the range.
+            isFullRange: isJPEG || frame.pointee.color_range == AVCOL_RANGE_JPEG || name.hasPrefix("ya"),
             chroma: Self.chromaPosition(frame.pointee, descriptor, isJPEG: isJPEG), target: target, hasAlpha: hasAlpha)
         if key == self.key { return key }
         self.key = nil

@@ -130,6 +130,7 @@ public final class VideoReader {
         self.decoder = decoder
         guard let (time, duration) = first else {
             let cause = decoder.readError.map { " (\(describe($0)))" } ?? ""
+            if let obstacle = file.pictureStructure?.obstacle { throw MediaError(.unsupported, path: path, obstacle) }
             throw MediaError(
                 .malformed, path: path, "not one frame could be decoded\(cause); the file is damaged or cut short")
         }
