@@ -101,7 +101,7 @@ let nodes: [Target] = [
 
 /// The readers of users' files under mutated ones: a bounded test, or a program for libFuzzer where `Tests/Fuzz/run.sh` asks for it.
 let fuzzing: [Target] = {
-    let dependencies: [Target.Dependency] = ["Engine", "GraphKit", "NodeCatalog", "NodeKit", "Perception", "Safetensors"]
+    let dependencies: [Target.Dependency] = ["Engine", "GraphKit", "Media", "NodeCatalog", "NodeKit", "Perception", "Safetensors"]
     if Context.environment["UNDERSTUDY_FUZZ"] != nil {
         return [
             .executableTarget(

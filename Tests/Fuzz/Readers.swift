@@ -1,6 +1,7 @@
 @testable import Engine
 import Foundation
 @testable import GraphKit
+@testable import Media
 import NodeCatalog
 import NodeKit
 import Perception
@@ -11,7 +12,7 @@ import Safetensors
 /// It may refuse anything; it may not trap, hang, or allocate far more than it was given.
 final class Reader {
     enum Kind: String, CaseIterable, Sendable {
-        case graph, overlay, safetensors, manifest, message, openpose, npz, bvh, archive
+        case graph, overlay, safetensors, manifest, message, openpose, npz, bvh, archive, picture
     }
 
     let kind: Kind
@@ -93,6 +94,8 @@ final class Reader {
         case .archive:
             let reader = try ArchiveReader(path: file(bytes, "x.tar"))
             while let entry = try reader.next() { _ = try entry.data(limit: 1 << 20) }
+        // Ours alone: what decodes is FFmpeg.
+        case .picture: if let kind = PictureStructure.Kind(head: Array(bytes.prefix(12))) { _ = PictureStructure(kind, bytes) }
         }
     }
 }

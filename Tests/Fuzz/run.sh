@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-60}
 shift || true
 kinds=("$@")
-[ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive)
+[ ${#kinds[@]} -gt 0 ] || kinds=(graph overlay safetensors manifest message openpose npz bvh archive picture)
 # Foundation syncs every file it writes: readers of files are several times as fast in memory.
 if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ]; then export TMPDIR=/dev/shm; fi
 export UNDERSTUDY_FUZZ=1 ASAN_OPTIONS=detect_leaks=0   # what the Swift runtime keeps for good looks like leaks
